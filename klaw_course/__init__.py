@@ -1,0 +1,15 @@
+"""Helpers for the notebooks of *Ray Core, seen from the inside*.
+
+A lesson shows the Ray call that it teaches. What would distract from it is here: starting a cluster, recording when
+tasks ran and drawing it, checking an exercise. One module, one idea:
+
+    cluster    a private Ray cluster on this machine, or a connection to yours
+    timeline   what every task did, and when: rows, a text table, a Gantt picture
+    check      an exercise's answer: todo, wrong (with the hint for that mistake) or right
+    doctor     can this machine run the course? ``python -m klaw_course.doctor``
+"""
+
+from klaw_course.check import check
+
+__all__ = ["check", "cluster", "doctor", "timeline"]
+__version__ = "0.1.0"

@@ -1,0 +1,100 @@
+"""Check the answer to an exercise: todo, wrong (with the hint for that mistake) or right.
+
+The checkers live in ``klaw_course.exercises``, one module a lesson. Each is a function that takes the answer, raises
+``Wrong`` with a hint for the mistake it recognised, and returns a sentence if the answer is right.
+"""
+
+from __future__ import annotations
+
+import dis
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Wrong(Exception):
+    """Raised by a checker; its text names the mistake and gives the hint for it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``check`` returns; a notebook shows it as one line.
+
+    Attributes:
+        exercise: the exercise's id, such as ``"01.2"``.
+        state: ``"todo"``, ``"wrong"`` or ``"right"``.
+        message: what to do, the hint, or what was shown.
+    """
+
+    exercise: str
+    state: str
+    message: str
+
+    def __repr__(self) -> str:
+        mark = {"todo": "□ todo ", "wrong": "✗ wrong", "right": "✓ right"}[self.state]
+        return f"{mark}  {self.exercise}: {self.message}"
+
+
+def check(exercise: str, answer: object) -> Result:
+    """Check one exercise. It never raises because of the answer, whatever that is.
+
+    Args:
+        exercise: the id printed above the exercise, such as ``"01.2"``.
+        answer: what you made. ``...``, or a function whose body is ``...``, counts as *todo*.
+
+    Returns:
+        A ``Result``.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    checker = checkers(str(exercise).partition(".")[0]).get(exercise)
+    if checker is None:
+        known = ", ".join(checkers(str(exercise).partition(".")[0])) or "none in that lesson"
+        raise ValueError(f"There is no exercise {exercise!r}; known: {known}.")
+    if _is_todo(answer):
+        return Result(exercise, "todo", "replace the ... above, then run this cell again.")
+    try:
+        return Result(exercise, "right", checker(answer))
+    except Wrong as wrong:
+        return Result(exercise, "wrong", str(wrong))
+    except Exception as error:  # the learner's own code failed, or the answer is of a kind nobody foresaw
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        return Result(exercise, "wrong", f"your answer could not be used; it gave {reason}")
+
+
+def checkers(lesson: str) -> dict[str, Callable[[object], str]]:
+    """The checkers of a lesson.
+
+    Args:
+        lesson: its two digits, such as ``"01"``.
+
+    Returns:
+        Exercise id to checker; empty if the lesson has none.
+    """
+    try:
+        return importlib.import_module(f"klaw_course.exercises.lesson_{lesson}").CHECKERS
+    except ModuleNotFoundError:
+        return {}
+
+
+def need(condition: object, hint: str) -> None:
+    """Raise ``Wrong(hint)`` unless the condition holds."""
+    if not condition:
+        raise Wrong(hint)
+
+
+def _is_todo(answer: object) -> bool:
+    if isinstance(answer, (tuple, list, set)):
+        return any(part is ... for part in answer)
+    if isinstance(answer, dict):
+        return any(part is ... for part in answer.values())
+    function = getattr(answer, "_function", answer)  # what a remote function wraps
+    return answer is ... or (hasattr(function, "__code__") and _does_nothing(function))
+
+
+def _does_nothing(function) -> bool:
+    steps = [i for i in dis.get_instructions(function) if i.opname not in ("RESUME", "NOP", "COPY_FREE_VARS")]
+    names = [step.opname for step in steps]
+    returns_none = steps[-1].opname == "RETURN_CONST" or steps[0].opname == "LOAD_CONST"
+    return names in (["RETURN_CONST"], ["LOAD_CONST", "RETURN_VALUE"]) and returns_none and steps[0].argval is None

@@ -11,6 +11,10 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tabulate import tabulate
+
+from klaw_course.show import Text
+
 
 class Wrong(Exception):
     """Raised by a checker; its text names the mistake and gives the hint for it."""
@@ -61,6 +65,21 @@ def check(exercise: str, answer: object) -> Result:
     except Exception as error:  # the learner's own code failed, or the answer is of a kind nobody foresaw
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Result(exercise, "wrong", f"your answer could not be used; it gave {reason}")
+
+
+def compare(guess: dict, seen: dict) -> Text:
+    """Put what was guessed beside what was seen. A guess that was not made (``...``) is no mistake.
+
+    Args:
+        guess: question to answer, as filled in before the run.
+        seen: the same questions, to what the run gave.
+
+    Returns:
+        A text table with a line for each question in ``seen``.
+    """
+    made = {key: str(mine) for key, mine in guess.items() if not _is_todo(mine)} if isinstance(guess, dict) else {}
+    lines = [[key, made.get(key, "-"), str(value)] for key, value in seen.items()]
+    return Text(tabulate(lines, headers=["", "you guessed", "you saw"], disable_numparse=True))
 
 
 def checkers(lesson: str) -> dict[str, Callable[[object], str]]:

@@ -4,14 +4,15 @@
 token in a file that only you can read keeps other accounts of the machine out. ``start(address=...)``, or the
 environment variable ``KLAW_RAY_ADDRESS``, connects to a cluster of your own instead; ``stop()`` then only disconnects.
 
-Why the environment is changed (all of it is put back by ``stop()``):
+Every line that a worker prints is shown, not one per pattern as Ray does by default, while Ray's own start-up messages
+are not. What else is changed, in the environment (all of it is put back by ``stop()``):
 
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0   despite its name: on Linux too, Ray then binds to 127.0.0.1 and nothing else
     RAY_AUTH_MODE, RAY_AUTH_TOKEN_PATH    a token for both kinds of cluster, in a file with mode 600
-    RAY_TMPDIR                            a session folder of our own, so that no other ``ray.init()`` finds us by chance
+    RAY_TMPDIR                            a session folder of our own: no other ``ray.init()`` finds us by chance
     RAY_ADDRESS                           the state API and the ``ray`` command follow it even past ``address=``
-    RAY_DEDUP_LOGS=0                      every line that a worker prints is shown, not one per pattern
     RAY_task_events_report_interval_ms    task states reach the state API after 0.1 s instead of 1 s
+    RAY_idle_worker_killing_time...       an idle worker is kept for 10 minutes, not 1 second, so that pictures agree
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import atexit
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -63,6 +65,15 @@ class Node:
             raise ValueError(f"Node {self.name!r} has cpus={self.cpus!r}; give a whole number, 0 or more.")
         if self.store_mb < 80:
             raise ValueError(f"Node {self.name!r} has store_mb={self.store_mb!r}; Ray needs 80 MiB or more.")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of a cluster: what it is, its id, and its share of the machine's memory in MiB."""
+
+    role: str
+    pid: int
+    memory_mb: float
 
 
 class Cluster:
@@ -113,6 +124,18 @@ class Cluster:
         if node_id not in self._names:
             raise KeyError(f"No node has the id {node_id!r}; the nodes are {', '.join(self.nodes)}.")
         return self._names[node_id]
+
+    def processes(self) -> list[Process]:
+        """The processes of a private cluster and this one, the driver, largest first.
+
+        Memory is the proportional set size where the system tells it (Linux): shared pages are divided among those who
+        share them, so that the parts add up. Elsewhere it is what the process has for itself.
+        """
+        found = [Process("driver (this notebook)", os.getpid(), _memory_mb(psutil.Process()))]
+        for process in [] if self.attached else _processes_in(self.session_dir.parents[1]):
+            with contextlib.suppress(psutil.Error):
+                found.append(Process(_role(process), process.pid, _memory_mb(process)))
+        return sorted(found, key=lambda process: -process.memory_mb)
 
     def add_node(self, node: Node) -> str:
         """Add a simulated node, wait until it is alive, and return its id (hexadecimal).
@@ -166,7 +189,13 @@ class Cluster:
         return f"Ray {ray.__version__}: {kind} {where}; {nodes}; object store {store:.0f} MiB; dashboard {board}"
 
 
-def start(*nodes: Node, address: str | None = None, warm: bool | None = None, config: dict | None = None) -> Cluster:
+def start(
+    *nodes: Node,
+    address: str | None = None,
+    warm: bool | None = None,
+    log_level: str | None = None,
+    config: dict | None = None,
+) -> Cluster:
     """Start a private cluster, or attach to one, and print one line about it.
 
     Calling it again with the same arguments returns the cluster that runs; with others, that one is stopped first.
@@ -178,6 +207,7 @@ def start(*nodes: Node, address: str | None = None, warm: bool | None = None, co
             environment variable ``KLAW_RAY_ADDRESS``, then ``RAY_HEAD_SERVICE_HOST`` and ``RAY_HEAD_SERVICE_PORT``.
         warm: run one short task on every CPU, so that no later picture shows a worker starting. Default: only for
             simulated nodes.
+        log_level: how much Ray's processes write to their log files, such as ``"debug"``.
         config: Ray system settings of a private cluster, such as ``{"scheduler_spread_threshold": 1.0}``.
 
     Returns:
@@ -190,7 +220,7 @@ def start(*nodes: Node, address: str | None = None, warm: bool | None = None, co
     """
     global _current
     address = _address_to_attach() if address is None else _check_address(address)
-    spec = (nodes, address, tuple(sorted((config or {}).items())))
+    spec = (nodes, address, log_level, tuple(sorted((config or {}).items())))
     if _current is not None and ray.is_initialized() and _current._spec == spec:
         print(f"Already running. {_current}")
         return _current
@@ -205,7 +235,7 @@ def start(*nodes: Node, address: str | None = None, warm: bool | None = None, co
         if nodes or config:
             print("Attached, so what the lesson asks of nodes or settings is skipped: they are as you started them.")
     else:
-        _current = _start_private(nodes or (Node("head"),), config or {})
+        _current = _start_private(nodes or (Node("head"),), log_level, config or {})
     _current._spec = spec
     if warm if warm is not None else _current.simulated:
         _warm(_current)
@@ -277,7 +307,9 @@ def _check_address(address: str) -> str:
 
 
 def _attach(address: str) -> Cluster:
-    host = address.removeprefix("ray://").rpartition(":")[0]
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address != "auto":
+        _knock(address, host.strip("[]"), int(port))
     if host in ("127.0.0.1", "localhost", "[::1]"):
         _set_environment({}, loopback=True)  # else Ray would look for the cluster at the machine's outer address
     try:
@@ -298,10 +330,20 @@ def _attach(address: str) -> Cluster:
     return Cluster(address, attached=True, dashboard_url=url, session_dir=session)
 
 
+def _knock(address: str, host: str, port: int) -> None:
+    """Ray would wait for minutes where nobody listens."""
+    try:
+        socket.create_connection((host, port), timeout=10).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"Nobody listens at {address!r} ({error}); is the cluster running, and the port right?"
+        ) from error
+
+
 # --- a private cluster -----------------------------------------------------------------------------------------------
 
 
-def _start_private(nodes: tuple[Node, ...], config: dict) -> Cluster:
+def _start_private(nodes: tuple[Node, ...], log_level: str | None, config: dict) -> Cluster:
     if len(nodes) > 1 and sys.platform == "win32":
         print("Simulated nodes do not work on Windows: one node is started, and the lesson says what it skips.")
         nodes = nodes[:1]
@@ -319,15 +361,16 @@ def _start_private(nodes: tuple[Node, ...], config: dict) -> Cluster:
                 "RAY_AUTH_TOKEN": None,
                 "RAY_ADDRESS": None,
                 "RAY_API_SERVER_ADDRESS": None,
-                "RAY_DEDUP_LOGS": "0",
+                "RAY_BACKEND_LOG_LEVEL": log_level,
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_task_events_report_interval_ms": "100",
+                "RAY_idle_worker_killing_time_threshold_ms": "600000",
             },
             loopback=True,
         )
         simulation = None
         try:
-            with _scratch_in(folder):
+            with _scratch_in(folder), _without_c_messages():
                 if len(nodes) == 1:
                     info = _start_one(nodes[0], config)
                 else:
@@ -432,9 +475,22 @@ def _scratch_in(folder: Path):
         _put("TMPDIR", before)
 
 
+@contextlib.contextmanager
+def _without_c_messages():
+    """Ray's C++ part says on standard error which log level it uses; errors come as exceptions, which still get out."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _tear_down(simulation) -> None:
     folder = Path(os.environ["RAY_TMPDIR"])
-    mine = [p for p in psutil.Process().children(recursive=True) if _belongs_to(p, folder)]
+    mine = _processes_in(folder)
     ray.shutdown()
     if simulation is not None:
         simulation.shutdown()
@@ -445,12 +501,44 @@ def _tear_down(simulation) -> None:
     psutil.wait_procs(alive, timeout=5)
     _restore_environment()
     shutil.rmtree(folder, ignore_errors=True)
+    _remove_stale_folders()
 
 
-def _belongs_to(process: psutil.Process, folder: Path) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return process.environ().get("RAY_TMPDIR") == str(folder)
-    return False
+def _processes_in(folder: Path) -> list[psutil.Process]:
+    """The processes that were started with our private folder on their command line, and all that they started."""
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if str(folder) in " ".join(process.cmdline()):
+                found += [process, *process.children(recursive=True)]
+    return found
+
+
+_ROLES = {  # part of the command line -> role; the first that fits
+    "gcs_server": "GCS",
+    "raylet/raylet": "raylet",
+    "ray::DashboardAgent": "agent (dashboard)",
+    "dashboard/agent.py": "agent (dashboard)",
+    "ray::RuntimeEnvAgent": "agent (runtime environments)",
+    "runtime_env/agent": "agent (runtime environments)",
+    "ray::": "worker",
+    "default_worker.py": "worker",
+    "dashboard/dashboard.py": "dashboard",
+    "ray-dashboard": "dashboard (a part of it)",
+    "multiprocessing": "dashboard (a part of it)",
+    "log_monitor.py": "log monitor",
+    "monitor.py": "autoscaler",
+}
+
+
+def _role(process: psutil.Process) -> str:
+    command = " ".join(process.cmdline())
+    return next((role for part, role in _ROLES.items() if part in command), process.name())
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    memory = process.memory_full_info()
+    return getattr(memory, "pss", memory.uss) / 2**20
 
 
 def _private_folder() -> Path:
@@ -475,9 +563,8 @@ _before: dict[str, object] = {}
 def _set_environment(values: dict[str, str | None], *, loopback: bool = False) -> None:
     if loopback:
         values = {**values, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}
-        # Ray read these two when it was imported, which may have been before us.
-        ray_constants.ENABLE_RAY_CLUSTER = False
-        ray_logging.RAY_DEDUP_LOGS = False
+        ray_constants.ENABLE_RAY_CLUSTER = False  # Ray read the variable when it was imported, perhaps before us
+        _show_lines(but_not="Set ray log level from environment")
     for name, value in values.items():
         _before.setdefault(name, os.environ.get(name, _UNSET))
         _put(name, _UNSET if value is None else value)
@@ -491,8 +578,18 @@ def _restore_environment() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = ray_constants.env_bool(
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, not ray_constants.IS_WINDOWS_OR_OSX
     )
-    ray_logging.RAY_DEDUP_LOGS = ray_constants.env_bool("RAY_DEDUP_LOGS", True)
+    _show_lines(but_not=None)
     _reread_environment()
+
+
+def _show_lines(but_not: str | None) -> None:
+    """Let every line of a worker through to the notebook, except one kind; ``None`` gives Ray's own rule back."""
+    for lines in (ray_logging.stdout_deduplicator, ray_logging.stderr_deduplicator):
+        allow, skip = ray_constants.RAY_DEDUP_LOGS_ALLOW_REGEX, ray_constants.RAY_DEDUP_LOGS_SKIP_REGEX
+        if but_not:
+            allow, skip = f"^(?!.*{but_not})", but_not
+        lines.allow_re = re.compile(allow) if allow else None
+        lines.skip_re = re.compile(skip) if skip else None
 
 
 def _put(name: str, value) -> None:

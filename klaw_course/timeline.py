@@ -18,16 +18,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import matplotlib.pyplot as plt
 import ray
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from tabulate import tabulate
 
 from klaw_course import cluster
+from klaw_course.show import BLUE, CARD, GREEN, GREY, INK, PURPLE, RULE, VERMILLION, Picture, Text, style
 
-GREEN, BLUE, VERMILLION, PURPLE, GREY = "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
-CARD, INK, RULE = "#FBFAF7", "#222222", "#D8D5CC"
 STATES = ("PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER", "RUNNING", "FINISHED", "FAILED")
 _ENDED = ("FINISHED", "FAILED")
 _LOOKS = [(GREEN, ""), (BLUE, "//"), (PURPLE, ".."), (GREY, "xx"), (GREEN, "\\\\"), (BLUE, "++")]
@@ -41,13 +39,6 @@ _STAGE_LOOKS = {
     "telling the owner": dict(facecolor=GREY, hatch=""),
 }
 _ONE_ROW_EACH = 40  # up to here every task has a row of its own, beyond it every worker has one
-
-
-class Text(str):
-    """A text that a notebook shows as it is, not in quotes."""
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 @dataclass(frozen=True)
@@ -66,6 +57,7 @@ class Row:
         spans: ``"deserialize"``, ``"execute"`` and ``"store"`` to (first, last) second, as far as reported.
         error: the first line of the error, if it failed.
         parent_id: id of the task that submitted it, hexadecimal.
+        cpus: logical CPUs that it asked for.
     """
 
     task_id: str
@@ -79,6 +71,7 @@ class Row:
     spans: dict[str, tuple[float, float]] = field(default_factory=dict)
     error: str | None = None
     parent_id: str | None = None
+    cpus: float = 1.0
 
     @property
     def submitted(self) -> float | None:
@@ -99,6 +92,17 @@ class Recording:
     def __init__(self):
         self.rows: list[Row] = []
         self.seconds = 0.0
+        self._began = time.time()
+        self._local: list[Row] = []
+
+    @contextlib.contextmanager
+    def local(self, name: str) -> Iterator[None]:
+        """Add something that this notebook does itself, without Ray, as a row called ``name``."""
+        began = time.time() - self._began
+        yield
+        ended = time.time() - self._began
+        times = {"RUNNING": began, "FINISHED": ended}
+        self._local.append(Row("", 0, name, "local", "FINISHED", "this notebook", None, times))
 
     def count_by(self, attribute: str) -> dict:
         """How many rows have each value of ``"node"``, ``"worker"``, ``"state"``, ``"name"`` or ``"kind"``."""
@@ -111,7 +115,7 @@ class Recording:
     def table(self) -> Text:
         return table(self.rows)
 
-    def gantt(self, title: str = "") -> Figure:
+    def gantt(self, title: str = "") -> Picture:
         return gantt(self.rows, title, until=self.seconds)
 
     def __repr__(self) -> str:
@@ -133,12 +137,12 @@ def record(timeout_s: float = 10.0) -> Iterator[Recording]:
         RuntimeError: no cluster was started, or it has no dashboard (the state API is part of that).
     """
     where = cluster.current()
-    began = time.time()
     recording = Recording()
+    began = recording._began
     yield recording
     recording.seconds = time.time() - began
     tasks = _settled(where, began * 1000, timeout_s)
-    recording.rows = rows_from(tasks, began, where.name_of)
+    recording.rows = recording._local + rows_from(tasks, began, where.name_of)
 
 
 def rows_from(tasks: Iterable, began: float, name_of=str) -> list[Row]:
@@ -180,6 +184,7 @@ def rows_from(tasks: Iterable, began: float, name_of=str) -> list[Row]:
                 spans=spans,
                 error=error[0] if error else task.error_type,
                 parent_id=task.parent_task_id,
+                cpus=(task.required_resources or {}).get("CPU", 0.0),
             )
         )
     return sorted(rows, key=lambda row: (row.submitted or 0.0, row.started or 0.0, row.attempt))
@@ -207,11 +212,11 @@ def table(rows: Iterable[Row]) -> Text:
         ran = None if row.started is None or row.ended is None else (row.ended - row.started) * 1000
         name = row.name + (f" (attempt {row.attempt + 1})" if row.attempt else "")
         lines.append([name, row.state, row.node, row.worker, row.started, waited, ran])
-    headers = ["task", "state", "node", "worker", "start (s)", "waited (ms)", "ran (ms)"]
+    headers = ["task", "state", "node", "worker", "start s", "waited ms", "ran ms"]
     return Text(tabulate(lines, headers, floatfmt=("", "", "", "", ".2f", ".0f", ".0f"), missingval="-"))
 
 
-def gantt(rows: Iterable[Row], title: str = "", until: float | None = None) -> Figure:
+def gantt(rows: Iterable[Row], title: str = "", until: float | None = None) -> Picture:
     """Draw the rows by worker within node: waiting light, running full, failed in vermillion with a cross.
 
     Up to 40 rows, each has a line of its own. Beyond that each worker has one line, and light means that at least one
@@ -223,7 +228,7 @@ def gantt(rows: Iterable[Row], title: str = "", until: float | None = None) -> F
         until: second at which tasks without an end are cut off; default: the last second known.
 
     Returns:
-        A figure; as the last expression of a cell it is shown.
+        A ``Picture``; as the last expression of a cell it is shown.
 
     Raises:
         ValueError: there are no rows.
@@ -231,7 +236,7 @@ def gantt(rows: Iterable[Row], title: str = "", until: float | None = None) -> F
     return _gantts({title: list(rows)}, until=until)
 
 
-def side_by_side(recordings: dict[str, Recording | list[Row]], title: str = "") -> Figure:
+def side_by_side(recordings: dict[str, Recording | list[Row]], title: str = "") -> Picture:
     """Draw several recordings above one another on one time axis.
 
     Args:
@@ -245,7 +250,7 @@ def side_by_side(recordings: dict[str, Recording | list[Row]], title: str = "") 
     return _gantts({str(name): list(getattr(part, "rows", part)) for name, part in recordings.items()}, title, until)
 
 
-def stages(rows: Iterable[Row], title: str = "") -> Figure:
+def stages(rows: Iterable[Row], title: str = "") -> Picture:
     """Draw where the time of each task went, one bar a task, cut into its stages. ``stage_table`` gives the numbers.
 
     Raises:
@@ -254,7 +259,8 @@ def stages(rows: Iterable[Row], title: str = "") -> Figure:
     measured = [(row, stage_ms(row)) for row in rows]
     _need_rows({"": measured})
     names = list(dict.fromkeys(name for _, parts in measured for name in parts))
-    figure, axes = plt.subplots(figsize=(9, 1.6 + 0.45 * len(measured)), facecolor=CARD, dpi=100, layout="constrained")
+    figure = Figure(figsize=(9, 1.6 + 0.45 * len(measured)), facecolor=CARD, layout="constrained")
+    axes = figure.subplots()
     for y, (_, parts) in enumerate(measured):
         left = 0.0
         for name, ms in parts.items():
@@ -266,9 +272,9 @@ def stages(rows: Iterable[Row], title: str = "") -> Figure:
     axes.invert_yaxis()
     axes.set_xlim(0, max(sum(parts.values()) for _, parts in measured) * 1.15 or 1)
     axes.set_xlabel("milliseconds since it was submitted", color=INK, fontsize=9)
-    _style(axes, title)
+    style(axes, title)
     _legend(figure, [Patch(edgecolor=CARD, label=name, **_STAGE_LOOKS[name]) for name in names])
-    return _finished(figure)
+    return Picture(figure, f"{title}. Stages of a task as bars.\n{stage_table([row for row, _ in measured])}")
 
 
 def stage_table(rows: Iterable[Row]) -> Text:
@@ -350,30 +356,22 @@ def _need_rows(parts: dict[str, list]) -> None:
             raise ValueError(f"There is nothing to draw{where}: 0 rows; submit tasks inside the record() block.")
 
 
-def _gantts(parts: dict[str, list[Row]], title: str = "", until: float | None = None) -> Figure:
+def _gantts(parts: dict[str, list[Row]], title: str = "", until: float | None = None) -> Picture:
     _need_rows(parts)
     rows = [row for part in parts.values() for row in part]
     looks = {name: _LOOKS[n % len(_LOOKS)] for n, name in enumerate(dict.fromkeys(row.name for row in rows))}
     now = max([until or 0.0, 0.01, *(at for row in rows for at in row.times.values())])
     lanes = [_lanes(part) for part in parts.values()]
     heights = [max(0.27 * len(lane), 0.5) + 0.4 for lane in lanes]
-    figure, all_axes = plt.subplots(
-        len(parts),
-        figsize=(9, sum(heights) + 0.8),
-        height_ratios=heights,
-        sharex=True,
-        squeeze=False,
-        facecolor=CARD,
-        dpi=100,
-        layout="constrained",
-    )
+    figure = Figure(figsize=(9, sum(heights) + 0.8), facecolor=CARD, layout="constrained")
+    all_axes = figure.subplots(len(parts), height_ratios=heights, sharex=True, squeeze=False)
     for axes, caption, lane in zip(all_axes[:, 0], parts, lanes, strict=True):
         for y, (_, _, members) in enumerate(lane):
             _draw_lane(axes, y, members, looks, now)
         _label_lanes(axes, lane)
         axes.set_ylim(len(lane) - 0.4, -0.6)
         axes.set_xlim(0, now * 1.03)
-        _style(axes, caption)
+        style(axes, caption)
     all_axes[-1, 0].set_xlabel("seconds", color=INK, fontsize=9)
     if title:
         figure.suptitle(title, color=INK, fontsize=11)
@@ -385,7 +383,8 @@ def _gantts(parts: dict[str, list[Row]], title: str = "", until: float | None = 
     if any(row.state == "FAILED" for row in rows):
         handles.append(Patch(facecolor=VERMILLION, hatch="xx", edgecolor=CARD, label="✗ failed"))
     _legend(figure, handles)
-    return _finished(figure)
+    tables = "\n".join(f"{caption}\n{table(part)}" for caption, part in parts.items())
+    return Picture(figure, f"{title}. Tasks as bars over time, by worker.\n{tables}")
 
 
 def _lanes(rows: list[Row]) -> list[tuple[str, int | None, list[Row]]]:
@@ -436,22 +435,6 @@ def _label_lanes(axes, lanes) -> None:
     axes.set_yticks(ticks, labels)
 
 
-def _style(axes, title: str) -> None:
-    axes.set_facecolor(CARD)
-    axes.tick_params(colors=INK, length=0, labelsize=8.5)
-    axes.grid(axis="x", color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    if title:
-        axes.set_title(title, loc="left", color=INK, fontsize=10)
-
-
 def _legend(figure: Figure, handles: list[Patch]) -> None:
     columns = min(4, len(handles))
     figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False, labelcolor=INK)
-
-
-def _finished(figure: Figure) -> Figure:
-    plt.close(figure)  # otherwise the notebook would show it twice
-    return figure

@@ -1,0 +1,390 @@
+"""Draws the SVG pictures of the course.
+
+Why this exists: the notebooks show a few diagrams of Ray's inner parts. Drawing them from one small script keeps
+their colours, fonts and wording alike, makes a change reviewable as text, and lets a test prove that the files on
+disk are the ones this script draws. Python's standard library is enough; the same script always draws the same bytes.
+
+    python images/draw.py           # rewrite every SVG next to this script
+    python images/draw.py --check   # exit 1 and name each file that differs from what would be drawn
+
+The facts are those of Ray 2.60. Licence of the pictures: CC-BY-4.0.
+"""
+
+from __future__ import annotations
+
+import sys
+from html import escape
+from math import hypot
+from pathlib import Path
+
+INK, CARD, EDGE, WHITE = "#222222", "#FBFAF7", "#D8D5CC", "#FFFFFF"
+# Okabe-Ito colours, each with a light tint for fills.
+GREEN, BLUE, RED, PURPLE, GREY = "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
+TINT = {GREEN: "#E3F4EE", BLUE: "#E2EFF7", RED: "#FBEBDF", PURPLE: "#F8ECF3", GREY: "#F0F0EE"}
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+DASH, DOTS = "7 4", "2 4"
+
+
+class Picture:
+    """A light card that parts are drawn on, in order: what comes later lies on top."""
+
+    def __init__(self, width: int, height: int, title: str, desc: str) -> None:
+        size, inner = f'width="{width}" height="{height}"', f'width="{width - 2}" height="{height - 2}"'
+        self.parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {size} role="img"',
+            f'  font-family="{FONT}" fill="{INK}">',
+            f"<title>{escape(title)}</title>",
+            f"<desc>{escape(desc)}</desc>",
+            f'<rect x="1" y="1" {inner} rx="14" fill="{CARD}" stroke="{EDGE}" stroke-width="2"/>',
+        ]
+        self.text(24, 36, title, size=17, bold=True)
+
+    def svg(self) -> str:
+        return "\n".join([*self.parts, "</svg>"]) + "\n"
+
+    def text(self, x: float, y: float, *lines: str, size=13, anchor="start", bold=False, color=INK, step=17) -> None:
+        """One line of text per string; y is the first line's baseline."""
+        more = f' font-weight="{700 if bold else 400}" text-anchor="{anchor}" fill="{color}"'
+        for i, line in enumerate(lines):
+            self.parts.append(f'<text x="{x:g}" y="{y + i * step:g}" font-size="{size}"{more}>{escape(line)}</text>')
+
+    def box(self, x, y, w, h, head="", *lines, color=GREY, fill="", dash="", rx=8, thick=1.8) -> None:
+        """A labelled rectangle: a bold head at the top, further lines below it, all centred."""
+        self.parts.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="{rx}" fill="{fill or TINT[color]}" '
+            f'stroke="{color}" stroke-width="{thick}" stroke-dasharray="{dash or "none"}"/>'
+        )
+        if head:
+            self.text(x + w / 2, y + 20, head, size=14, bold=True, anchor="middle")
+        self.text(x + w / 2, y + 39, *lines, anchor="middle")
+
+    def cell(self, x, y, w, h, *lines, color=GREY, dash="", size=13) -> None:
+        """A small white box inside another one: its lines are centred both ways."""
+        self.box(x, y, w, h, color=color, fill=WHITE, dash=dash, rx=3, thick=1.2)
+        self.text(x + w / 2, y + h / 2 + 4.5 - 8 * (len(lines) - 1), *lines, size=size, anchor="middle", step=16)
+
+    def cylinder(self, x, y, w, h, *lines, color=GREEN, dash="") -> None:
+        """A store in shared memory."""
+        style = f'stroke="{color}" stroke-width="1.8" stroke-dasharray="{dash or "none"}"'
+        self.parts.append(
+            f'<path d="M{x:g} {y + 8:g} v{h - 16:g} a{w / 2:g} 8 0 0 0 {w:g} 0 v{16 - h:g}" fill="{WHITE}" {style}/>'
+        )
+        self.parts.append(
+            f'<ellipse cx="{x + w / 2:g}" cy="{y + 8:g}" rx="{w / 2:g}" ry="8" fill="{TINT[color]}" {style}/>'
+        )
+        self.text(x + w / 2, y + h / 2 + 12 - 8 * (len(lines) - 1), *lines, anchor="middle", step=16)
+
+    def line(self, *points, color=INK, dash="", thick=1.8) -> None:
+        path = " ".join(f"{x:g},{y:g}" for x, y in points)
+        self.parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="{thick}" '
+            f'stroke-dasharray="{dash or "none"}"/>'
+        )
+
+    def arrow(self, *points, color=INK, dash="", both=False) -> None:
+        """A line through the points with a head at its end, or at both ends."""
+        self.line(*points, color=color, dash=dash)
+        ends = [(points[-2], points[-1])] + ([(points[1], points[0])] if both else [])
+        for (x0, y0), (x, y) in ends:
+            length = hypot(x - x0, y - y0)
+            u, v = (x - x0) / length, (y - y0) / length
+            corners = [(x, y), *((x - 10 * u - k * v, y - 10 * v + k * u) for k in (5, -5))]
+            shape = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
+            self.parts.append(f'<polygon points="{shape}" fill="{color}"/>')
+
+    def number(self, x: float, y: float, n: int, color=INK) -> None:
+        """A step's number in a circle."""
+        self.parts.append(f'<circle cx="{x:g}" cy="{y:g}" r="10" fill="{WHITE}" stroke="{color}" stroke-width="1.8"/>')
+        self.text(x, y + 4.5, str(n), size=12, bold=True, anchor="middle")
+
+    def legend(self, x: float, y: float, *sentences: str, step=25) -> None:
+        """One numbered sentence per line."""
+        for i, sentence in enumerate(sentences):
+            self.number(x, y + i * step, i + 1)
+            self.text(x + 20, y + i * step + 4.5, sentence, size=14)
+
+
+def cluster_anatomy() -> str:
+    p = Picture(
+        900,
+        726,
+        "Anatomy of a Ray cluster",
+        "Two machines side by side. The head node runs the GCS, the dashboard, the autoscaler and the driver, and, as "
+        "every node does, one raylet with the object store inside it, agents and worker processes. The worker node "
+        "has no GCS, no dashboard and no autoscaler. Every driver and worker process holds its own ownership table "
+        "and in-process store. Arrows: raylets and the GCS exchange resource views and health checks; the driver asks "
+        "a raylet for a worker lease; the driver pushes the task straight to the worker; object stores copy objects "
+        "from node to node.",
+    )
+    p.box(20, 54, 490, 520, color=GREY, fill=WHITE, rx=12, thick=2.4)
+    p.text(36, 78, "HEAD NODE", size=14, bold=True)
+    p.text(148, 78, "runs tasks too, unless started with num_cpus=0")
+    p.box(566, 54, 314, 520, color=GREY, fill=WHITE, rx=12, thick=2.4)
+    p.text(582, 78, "WORKER NODE", size=14, bold=True)
+
+    p.box(36, 94, 196, 52, "dashboard", "state API, job submission", color=PURPLE, dash=DASH)
+    p.box(36, 156, 196, 52, "autoscaler", "(the monitor process)", color=PURPLE, dash=DASH)
+    gcs = ("cluster state: nodes, actors,", "placement groups, jobs,", "function code", "(not: object locations)")
+    p.box(252, 94, 242, 114, "GCS", *gcs, color=BLUE, thick=3)
+    p.text(744, 124, "no GCS,", "no dashboard,", "no autoscaler", anchor="middle", step=18)
+
+    stores = ("ownership table", "in-process store")
+
+    def process(x, w, y, *head) -> None:
+        p.box(x, y, w, 100 + 17 * (len(head) - 1), *head, color=RED)
+        for i, name in enumerate(stores):
+            p.cell(x + 8, y + 30 + 17 * (len(head) - 1) + 33 * i, w - 16, 28, name, color=RED)
+
+    process(36, 196, 258, "driver", "your notebook's kernel")
+    for x, w in ((298, 196), (582, 282)):
+        p.box(x, 258, w, 117, "raylet", color=GREEN, rx=18)
+        p.cell(x + 12, 286, w - 24, 26, "local scheduler", color=GREEN)
+        p.cylinder(x + 12, 316, w - 24, 54, "object store", "(shared memory)")
+    process(36, 196, 424, "worker 1")
+    process(298, 196, 424, "worker 2")
+    process(582, 135, 424, "worker 3")
+    process(729, 135, 424, "worker 4")
+    for x, w in ((36, 458), (582, 282)):
+        p.cell(x, 534, w / 2 - 4, 28, "dashboard agent", color=PURPLE, dash=DASH, size=12)
+        p.cell(x + w / 2 + 4, 534, w / 2 - 4, 28, "runtime-env agent", color=PURPLE, dash=DASH, size=12)
+
+    p.arrow((396, 208), (396, 258), color=BLUE, both=True)
+    p.number(396, 233, 1)
+    p.arrow((494, 150), (640, 150), (640, 258), color=BLUE, both=True)
+    p.number(640, 204, 1)
+    p.arrow((232, 299), (298, 299), color=RED)
+    p.number(260, 299, 2)
+    p.arrow((134, 375), (134, 424), color=RED)
+    p.number(134, 397, 3)
+    p.arrow((482, 344), (594, 344), color=GREEN, both=True)
+    p.number(538, 344, 4)
+    p.legend(
+        40,
+        600,
+        "Each raylet tells the GCS its free resources and gets the cluster's resource view; the GCS checks its health.",
+        "The driver asks a raylet for a worker lease.",
+        "The driver pushes the task straight to the leased worker, on whichever node that is.",
+        "Object stores copy objects from node to node when a task or ray.get needs them there.",
+    )
+    p.text(60, 704.5, "Every node has one raylet and one agent of each kind; worker processes come and go.", size=14)
+    return p.svg()
+
+
+def task_life() -> str:
+    p = Picture(
+        940,
+        834,
+        "The life of one task: from f.remote(x) to ray.get",
+        "Six lanes: the driver, which owns the task's result, the GCS, the local raylet, another raylet, a worker "
+        "process and the object store. Eight steps lead from the export of the pickled function, over the worker "
+        "lease (with a possible spillback to another raylet) and the task pushed straight to the worker, to the "
+        "result and ray.get. At the left, the task's states: PENDING_ARGS_AVAIL, PENDING_NODE_ASSIGNMENT, "
+        "SUBMITTED_TO_WORKER, RUNNING, FINISHED.",
+    )
+    lanes = {
+        "driver": (RED, "(owner)"),
+        "GCS": (BLUE, "(key-value)"),
+        "local raylet": (GREEN, "(scheduler)"),
+        "other raylet": (GREEN, "(scheduler)"),
+        "worker": (RED, "(process)"),
+        "object store": (GREEN, "(in the raylet)"),
+    }
+    at = {name: 288 + 116 * i for i, name in enumerate(lanes)}
+    top, bottom = 102, 600
+    driver, gcs, local, other, worker, store = at.values()
+    p.text(121, 82, "state of the task", size=13, bold=True, anchor="middle")
+    for name, (color, below) in lanes.items():
+        p.line((at[name], top), (at[name], bottom), color=color, dash=DOTS, thick=1.4)
+        p.box(at[name] - 55, 54, 110, 48, name, below, color=color, rx=18 if color == GREEN else 8)
+
+    states = {
+        "PENDING_ARGS_AVAIL": (146, 194),
+        "PENDING_NODE_ASSIGNMENT": (202, 366),
+        "SUBMITTED_TO_WORKER": (374, 412),
+        "RUNNING": (420, 540),
+        "FINISHED": (548, 596),
+    }
+    for name, (y0, y1) in states.items():
+        p.cell(18, y0, 206, y1 - y0, name, size=12)
+
+    p.box(240, 278, 502, 88, color=GREY, fill="none", dash=DASH, rx=6, thick=1.4)
+    p.text(694, 299, "only after", "a spillback", anchor="middle")
+    p.box(worker - 6, 394, 12, 138, color=RED, rx=2, thick=1.4)
+
+    def message(n, y, start, end, *labels, color=RED, dash="") -> None:
+        """A numbered arrow from lane to lane; each label is (lane left of the gap it stands in, words)."""
+        p.arrow((start, y), (end, y), color=color, dash=dash)
+        p.number(start, y, n)
+        for lane, words in labels:
+            p.text(lane + 58, y - 6, words, anchor="middle")
+
+    message(1, 128, driver, gcs, (driver + 3, "pickled f"))
+    p.line((driver, 154), (driver + 24, 154), (driver + 24, 176), color=RED)
+    p.arrow((driver + 24, 176), (driver, 176), color=RED)
+    p.number(driver, 154, 2)
+    p.text(driver + 32, 169, "ObjectRef")
+    message(3, 222, driver, local, (driver + 3, "lease request"))
+    message(4, 258, local, driver, (driver, "a worker,"), (gcs - 3, "or spillback"), color=GREEN, dash=DASH)
+    message(3, 314, driver, other, (driver + 3, "ask again"))
+    message(4, 348, other, driver, (driver, "a worker"), color=GREEN, dash=DASH)
+    message(5, 394, driver, worker - 6, (driver + 3, "push the task"))
+    message(6, 430, worker, gcs, (gcs, "code of f"), (local, "(first time)"), color=BLUE)
+    p.arrow((store, 462), (worker + 11, 462), color=GREEN)
+    p.number(worker, 462, 6)
+    p.text(worker + 62, 456, "arguments", anchor="middle")
+    message(7, 496, worker, store, (worker + 4, "over 100 KiB"), color=GREEN)
+    message(
+        7, 532, worker, driver, (gcs, "reply, with a"), (local, "result of up"), (other - 3, "to 100 KiB"), dash=DASH
+    )
+    p.number(driver, 572, 8)
+    p.text(driver + 18, 568, "ray.get", "returns", step=16)
+
+    p.legend(
+        34,
+        632,
+        "The driver pickles f and exports it once to the GCS key-value store.",
+        "An ObjectRef comes back at once; the owner makes the task spec and waits until its arguments are available.",
+        "The owner asks a raylet for a worker lease.",
+        "The raylet grants a worker or, by spillback, names another raylet to ask.",
+        "The owner pushes the task straight to the leased worker; several tasks may reuse one lease.",
+        "The worker fetches f's code from the GCS the first time, reads the arguments and executes.",
+        "A result of up to 100 KiB goes back inside the reply; a larger one goes to its node's object store.",
+        "The reply tells the owner that the task is done, and ray.get returns the value.",
+    )
+    return p.svg()
+
+
+def small_large_result() -> str:
+    p = Picture(
+        900,
+        512,
+        "Where a task's result goes: the 100 KiB threshold",
+        "Two panels. Left, a result of 99 KiB: the worker's reply carries the bytes into the owner's in-process "
+        "store, and the object store is not used. Right, a result of 101 KiB: the worker writes the object into its "
+        "node's shared-memory object store, the reply only says where it is, and ray.get maps it.",
+    )
+
+    def panel(x, head) -> None:
+        p.box(x, 54, 424, 352, color=GREY, fill=WHITE, rx=12, thick=2)
+        p.text(x + 16, 80, head, size=14, bold=True)
+        p.box(x + 16, 96, 136, 104, "worker", "runs the task", color=RED)
+        p.box(x + 264, 96, 144, 104, "owner", "in-process store:", color=RED)
+
+    panel(20, "99 KiB: inline")
+    p.cell(296, 144, 120, 44, "the 99 KiB", "themselves", color=RED)
+    p.cell(48, 150, 112, 32, "99 KiB result", color=RED)
+    p.arrow((172, 166), (284, 166), color=RED)
+    p.number(192, 166, 1)
+    p.text(228, 132, "reply carries", "the bytes", anchor="middle")
+    p.cylinder(48, 246, 200, 66, "object store", "(not used)", color=GREY, dash=DASH)
+    p.legend(
+        44,
+        354,
+        "The reply itself carries the bytes to the owner.",
+        "ray.get reads them from the in-process store.",
+    )
+    p.arrow((372, 200), (372, 258), color=RED)
+    p.number(372, 224, 2)
+    p.text(372, 277, "ray.get", anchor="middle")
+
+    panel(456, "101 KiB: object store")
+    p.cell(732, 144, 120, 44, "a mark: “in the", "object store”", color=RED)
+    p.cell(484, 150, 112, 32, "101 KiB result", color=RED)
+    p.arrow((540, 200), (540, 254), color=GREEN)
+    p.number(540, 224, 1)
+    p.text(558, 229, "write")
+    p.arrow((608, 166), (720, 166), color=RED)
+    p.number(628, 166, 2)
+    p.text(664, 132, "reply says", "where it is", anchor="middle")
+    p.arrow((792, 254), (792, 200), color=GREEN)
+    p.number(792, 230, 3)
+    p.text(774, 235, "ray.get maps", anchor="end")
+    p.cylinder(492, 252, 352, 56, "object store, in shared memory:", "the 101 KiB", color=GREEN)
+    p.legend(
+        480,
+        330,
+        "The worker writes to its node's object store.",
+        "The reply only says where the object is.",
+        "ray.get maps it: zero-copy, NumPy read-only.",
+    )
+    p.text(
+        24,
+        434,
+        "The threshold is 100 KiB = 102,400 bytes for one return value, its header included.",
+        "If ray.get runs on another node, the object is first copied into that node's object store.",
+        "ray.put always uses the object store, however small the value.",
+        size=14,
+        step=24,
+    )
+    return p.svg()
+
+
+def nested_ownership() -> str:
+    p = Picture(
+        900,
+        500,
+        "Nested tasks: who submits a task owns its result",
+        "The driver submits the task outer, which worker 1 runs; the driver owns outer's result. Inside outer, worker "
+        "1 submits the task inner, which worker 2 runs; worker 1 owns inner's result. If worker 1 dies, inner's result "
+        "is lost with its owner and ray.get raises OwnerDiedError; outer's result is owned by the driver and survives.",
+    )
+    p.box(20, 58, 236, 190, "driver", "calls outer.remote()", color=RED, thick=3)
+    p.box(342, 58, 236, 190, "worker 1", "runs outer, calls inner.remote()", color=RED)
+    p.box(664, 58, 216, 190, "worker 2", "runs inner", color=RED)
+    for x, task, runner in ((34, "outer", "worker 1"), (356, "inner", "worker 2")):
+        p.text(x, 136, "ownership table", size=13, bold=True)
+        p.cell(x, 146, 110, 26, "I own", color=GREY)
+        p.cell(x + 110, 146, 98, 26, "made by", color=GREY)
+        p.cell(x, 172, 110, 34, f"{task}'s result", color=RED)
+        p.cell(x + 110, 172, 98, 34, runner, color=RED)
+    p.text(678, 136, "ownership table", size=13, bold=True)
+    p.cell(678, 146, 188, 60, "empty: inner", "submits no task", color=GREY, dash=DASH)
+    for x, n in ((256, 1), (578, 2)):
+        p.arrow((x, 98), (x + 86, 98), color=RED)
+        p.number(x + 38, 98, n)
+        p.text(x + 38, 82, "task", anchor="middle")
+        p.arrow((x + 86, 226), (x, 226), color=RED, dash=DASH)
+        p.text(x + 48, 218, "result", anchor="middle")
+    p.legend(
+        34,
+        276,
+        "The driver submits outer: the driver owns outer's result, although worker 1 makes it.",
+        "Inside outer, worker 1 submits inner: worker 1 owns inner's result, although worker 2 makes it.",
+    )
+    p.line((24, 326), (876, 326), color=EDGE)
+    p.text(24, 354, "If worker 1 dies", size=15, bold=True)
+    p.box(20, 368, 424, 112, "inner's result: lost with its owner", color=GREY, dash=DASH)
+    lost = ("Worker 1's ownership table dies with it. For whoever", "still holds inner's ObjectRef, ray.get raises")
+    p.text(232, 414, *lost, size=14, anchor="middle", step=21)
+    p.text(232, 456, "OwnerDiedError", size=14, bold=True, anchor="middle")
+    p.box(456, 368, 424, 112, "outer's result: survives", color=GREEN, thick=3)
+    kept = (
+        "Its owner, the driver, lives on.",
+        "Had outer not finished yet, the driver",
+        "by default retries it on another worker.",
+    )
+    p.text(668, 414, *kept, size=14, anchor="middle", step=21)
+    return p.svg()
+
+
+def pictures() -> dict[str, str]:
+    """Every picture: file name -> SVG text."""
+    return {
+        f"{draw.__name__}.svg": draw() for draw in (cluster_anatomy, task_life, small_large_result, nested_ownership)
+    }
+
+
+def main(args: list[str]) -> int:
+    here, stale = Path(__file__).resolve().parent, []
+    for name, svg in pictures().items():
+        path, data = here / name, svg.encode("utf-8")
+        if "--check" not in args:
+            path.write_bytes(data)
+        elif not path.is_file() or path.read_bytes() != data:
+            stale.append(name)
+            print(f"{name} differs from what draw.py draws; run: python images/draw.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""How the helpers show things in a notebook: a text as it is, a picture with words for those who cannot see it.
+
+Five colours of the Okabe-Ito palette keep a contrast of 3:1 on light and on dark; every picture has a light card of its
+own. Colour is never the only sign: there is a label, a hatching or a mark besides.
+"""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+GREEN, BLUE, VERMILLION, PURPLE, GREY = "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
+CARD, INK, RULE = "#FBFAF7", "#222222", "#D8D5CC"
+
+
+class Text(str):
+    """A text that a notebook shows as it is, not in quotes and with its line breaks."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Picture:
+    """A figure and its alternative text; as the last expression of a cell it is shown.
+
+    Attributes:
+        figure: the matplotlib figure.
+        alt: what the picture tells, in words.
+    """
+
+    def __init__(self, figure: Figure, alt: str):
+        self.figure = figure
+        self.alt = alt
+
+    def _repr_png_(self) -> tuple[bytes, dict]:
+        png = io.BytesIO()
+        self.figure.savefig(png, format="png", dpi=160)  # drawn large and shown small: sharp on dense screens
+        return png.getvalue(), {"alt": self.alt, "width": int(self.figure.get_figwidth() * 96)}
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+def lines(rows: dict | list) -> Text:
+    """One line for each row of a list, or for each ``key  value`` of a dictionary."""
+    if isinstance(rows, dict):
+        width = max((len(str(key)) for key in rows), default=0)
+        rows = [f"{key!s:{width}}  {value}" for key, value in rows.items()]
+    return Text("\n".join(str(row) for row in rows))
+
+
+def bars(values: dict, title: str, *, unit: str = "", line: float | None = None, digits: int = 1) -> Picture:
+    """Draw one bar for each value, with the value at its end.
+
+    Args:
+        values: label to value, 0 or more.
+        title: what the values are.
+        unit: written after each value.
+        line: where to draw a dashed line to compare with.
+        digits: decimals of the values.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        raise ValueError("There is nothing to draw: 0 values.")
+    figure = Figure(figsize=(9, 0.9 + 0.36 * len(values)), facecolor=CARD, layout="constrained")
+    axes = figure.subplots()
+    labels = [str(label) for label in values]
+    axes.barh(labels, list(values.values()), height=0.6, color=BLUE)
+    for y, value in enumerate(values.values()):
+        axes.text(value, y, f" {value:.{digits}f}{unit}", va="center", color=INK, fontsize=9)
+    if line is not None:
+        axes.axvline(line, color=VERMILLION, linestyle="--", linewidth=1.2)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max([*values.values(), line or 0]) * 1.15 or 1)
+    style(axes, title)
+    return Picture(figure, f"{title}\n{lines({label: f'{value:.{digits}f}{unit}' for label, value in values.items()})}")
+
+
+def style(axes: Axes, title: str = "") -> None:
+    """Give axes the look of the course: a light card, dark ink, a faint grid, no frame."""
+    axes.set_facecolor(CARD)
+    axes.tick_params(colors=INK, length=0, labelsize=8.5)
+    axes.grid(axis="x", color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if title:
+        axes.set_title(title, loc="left", color=INK, fontsize=10)

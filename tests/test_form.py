@@ -1,0 +1,550 @@
+"""Every lesson has the same form: ``problems`` names the notebook, the cell, the rule. Below, each rule is broken."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+CELLS = (40, 75)
+WORDS = (1000, 2300)
+LINES_MEDIAN, LINES_MAX = 6, 20
+EPISODES = (4, 10)
+MINUTES = re.compile(r"^\*\*Minutes:\*\* read \d+ · run \d+ · do \d+$", re.M)
+NEEDS = re.compile(r"^\*\*Needs:\*\* \S", re.M)
+EPISODE = re.compile(r"^(\d+) · (.+)$")
+EXERCISE = re.compile(r"^Exercise (\d\d\.\d+) · .+ \(\d+ minutes\)$")
+RECAP = "| You saw | Because | The API |"
+DETAILS = re.compile(r"<details\b[^>]*>(.*?)</details>", re.S)
+SUMMARY = re.compile(r"<summary>(.*?)</summary>", re.S)
+FENCE = re.compile(r"^[ \t]*(```|~~~).*?^[ \t]*\1[ \t]*$", re.S | re.M)
+PICTURES = re.compile(r"!\[(?P<alt>[^]]*)\]\((?P<src>[^)\s]*)[^)]*\)|(?P<tag><img\b[^>]*>)", re.S)
+EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u2712\u2714-\u2716\u2718-\u27bf\u2b50\ufe0f]")  # but for ✓ and ✗
+
+
+def problems(name: str, notebook: dict, folder: Path = NOTEBOOKS) -> list[str]:
+    """Say where a notebook departs from the form of a lesson.
+
+    Args:
+        name: the file's name; its first two digits are the lesson.
+        notebook: the notebook, as read from its JSON.
+        folder: where the notebook lies, for the paths of pictures.
+
+    Returns:
+        A sentence for each problem, with the notebook, the cell (number from 0, and id) and the rule.
+    """
+    cells = [Cell(n, cell) for n, cell in enumerate(notebook["cells"])]
+    found = [*_storage(notebook, cells), *_opening(name, cells), *_episodes(cells), *_exercises(name[:2], cells)]
+    found += [*_ending(cells), *_pictures(cells, folder), *_size(cells), *_language(cells)]
+    return [f"{name}: {problem}" for problem in found]
+
+
+class Cell:
+    """A cell with what the rules ask about."""
+
+    def __init__(self, number: int, raw: dict):
+        self.raw = raw
+        self.number = number
+        self.where = f"cell {number} ({raw.get('id', 'no id')})"
+        self.is_code = raw["cell_type"] == "code"
+        self.source = raw["source"] if isinstance(raw["source"], str) else "".join(raw["source"])
+        self.tags = raw.get("metadata", {}).get("tags", [])
+        self.text = "" if self.is_code else FENCE.sub("", self.source)  # prose without fenced code
+        self.headings = [(len(h[1]), h[2].strip()) for h in re.finditer(r"^(#{1,6})[ \t]+(.+)$", self.text, re.M)]
+
+
+def _storage(notebook: dict, cells: list[Cell]):
+    if (notebook.get("nbformat"), notebook.get("nbformat_minor")) != (4, 5):
+        yield f"nbformat is {notebook.get('nbformat')}.{notebook.get('nbformat_minor')}; store it as 4.5."
+    meta = notebook.get("metadata", {})
+    spec = meta.get("kernelspec", {})
+    if spec.get("name") != "python3" or set(spec) != {"name", "display_name", "language"}:
+        yield f"kernelspec is {spec}; it has the name python3, a display_name and a language, nothing else."
+    if meta.get("language_info", {"name": "python"}) != {"name": "python"}:
+        yield "language_info holds more than the name python; delete the rest, which changes from machine to machine."
+    for key in sorted(set(meta) - {"kernelspec", "language_info"}):
+        yield f"the notebook's metadata has {key!r}; delete it."
+    seen = set()
+    for cell in cells:
+        identity = cell.raw.get("id", "")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", identity):
+            yield f"{cell.where}: the id has other characters than a-z, 0-9 and -; name the cell by what it does."
+        if identity in seen:
+            yield f"{cell.where}: another cell has this id."
+        seen.add(identity)
+        if cell.raw.get("outputs") or cell.raw.get("execution_count") is not None:
+            yield f"{cell.where}: an output or execution count is stored; clear it."
+        if "execution" in cell.raw.get("metadata", {}):
+            yield f"{cell.where}: execution times are stored in its metadata; delete them."
+        for tag in {"raises-exception", "skip", "skip-execution"} & set(cell.tags):
+            yield f"{cell.where}: the tag {tag!r} hides failures; catch the exception in the cell."
+        if cell.is_code and re.search(r"^\s*[!%]+pip\b", cell.source, re.M):
+            yield f"{cell.where}: it installs something; that belongs in pyproject.toml."
+
+
+def _opening(name: str, cells: list[Cell]):
+    headings = [(level, title, cell) for cell in cells for level, title in cell.headings]
+    h1 = [cell for level, _, cell in headings if level == 1]
+    if len(h1) != 1 or h1[0].number != 0:
+        yield f"there are {len(h1)} H1 headings; there is one, in the first cell."
+    above = 0
+    for level, title, cell in headings:
+        if level > above + 1:
+            yield f"{cell.where}: the heading {title!r} skips a level, from H{above} to H{level}."
+        above = level
+    first_h2 = next((cell.number for level, _, cell in headings if level == 2), len(cells))
+    intro = "\n".join(cell.text for cell in cells[: first_h2 + 1])
+    intro = re.split(r"^## ", intro, maxsplit=1, flags=re.M)[0]
+    able = re.search(r"You will be able to.*\n+((?:[-*] .*\n?(?:[ \t]+\S.*\n?)*)*)", intro)
+    goals = len(re.findall(r"^[-*] ", able[1], re.M)) if able else 0
+    if goals != 3:
+        yield f"the opening has {goals} bullets below 'You will be able to'; it has three."
+    if not MINUTES.search(intro):
+        yield "the opening lacks the line '**Minutes:** read 20 · run 2 · do 30' (with its own numbers)."
+    if not NEEDS.search(intro):
+        yield "the opening lacks the line that starts with '**Needs:**'."
+    recall = _section(cells, "Recall")
+    if not name.startswith("00"):
+        folded = sum(len(DETAILS.findall(cell.source)) for cell in recall or [])
+        if recall is None or folded != 2:
+            yield f"'## Recall' has {folded} folded answers; it is a section with two."
+    setup = [cell for cell in cells if "setup" in cell.tags]
+    if len(setup) != 1 or not setup[0].is_code or "cluster.start(" not in setup[0].source:
+        yield f"{len(setup)} cells have the tag 'setup'; it is one code cell, and calls cluster.start(...)."
+
+
+def _episodes(cells: list[Cell]):
+    titles = [(title, cell) for cell in cells for level, title in cell.headings if level == 2 and title[0].isdigit()]
+    numbers = []
+    for title, cell in titles:
+        match = EPISODE.match(title)
+        if not match:
+            yield f"{cell.where}: the episode {title!r} is not written like '## 1 · Does it run without ray.get?'."
+            continue
+        numbers.append(int(match[1]))
+        code = [one for one in _section(cells, title) or [] if one.is_code]
+        if not any(re.search(r"^\s*assert\b", one.source, re.M) for one in code):
+            yield f"{cell.where}: the episode {title!r} has no assert; assert in a visible cell what it teaches."
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield f"the episodes are numbered {numbers}; count from 1 without gaps."
+    if not EPISODES[0] <= len(titles) <= EPISODES[1]:
+        yield f"there are {len(titles)} episodes; a lesson has {EPISODES[0]} to {EPISODES[1]}."
+    failures = [cell for cell in cells if "failure" in cell.tags]
+    if not failures:
+        yield "no cell has the tag 'failure'; a lesson has a deliberate failure, caught in the cell."
+    for cell in failures:
+        if not cell.is_code or not re.search(r"^\s*except\b", cell.source, re.M):
+            yield f"{cell.where}: a cell with the tag 'failure' is code, and catches its failure with except."
+
+
+def _exercises(lesson: str, cells: list[Cell]):
+    section = _section(cells, "Exercises")
+    if section is None:
+        yield "there is no section '## Exercises'."
+        return
+    titles = [(title, cell) for cell in section for level, title in cell.headings if level == 3]
+    ids = []
+    for title, cell in titles:
+        match = EXERCISE.match(title)
+        if not match:
+            yield f"{cell.where}: {title!r} is not written like '### Exercise {lesson}.1 · title (5 minutes)'."
+            continue
+        ids.append(match[1])
+        yield from _exercise(match[1], cell, _section(cells, title) or [])
+    if len(titles) == 3 and len(ids) == 3 and ids != [f"{lesson}.{n}" for n in (1, 2, 3)]:
+        yield f"the exercises are {', '.join(ids)}; they are {lesson}.1, {lesson}.2 and {lesson}.3."
+    if len(titles) != 3:
+        yield f"there are {len(titles)} exercises; a lesson has three."
+    inside = {cell.number for cell in section}
+    for cell in cells:
+        if "exercise" in cell.tags and cell.number not in inside:
+            yield f"{cell.where}: it has the tag 'exercise' but is not in the section '## Exercises'."
+
+
+def _exercise(exercise: str, heading: Cell, cells: list[Cell]):
+    here = f"{heading.where}: exercise {exercise}"
+    stubs = [cell for cell in cells if "exercise" in cell.tags]
+    if len(stubs) != 1 or not stubs[0].is_code:
+        yield f"{here} has {len(stubs)} cells with the tag 'exercise'; it has one, a code cell."
+        return
+    stub = stubs[0]
+    if stub.raw["metadata"].get("exercise") != exercise:
+        yield f'{stub.where}: its metadata lacks "exercise": "{exercise}".'
+    if f'check("{exercise}", ' not in stub.source or "..." not in stub.source:
+        yield f'{stub.where}: the stub calls check("{exercise}", answer) and has a ... to replace.'
+    folded = [part for cell in cells if cell.number > stub.number for part in DETAILS.findall(cell.source)]
+    summaries = [_summary(part) for part in folded]
+    if sum("Hint" in summary for summary in summaries) != 2:
+        yield f"{here} has {sum('Hint' in s for s in summaries)} folded hints after its stub; it has two."
+    solutions = [part for part, summary in zip(folded, summaries, strict=True) if summary == "Solution"]
+    if len(solutions) != 1:
+        yield f"{here} has {len(solutions)} folded parts called 'Solution' after its stub; it has one."
+        return
+    blocks = re.findall(r"^```python\n(.*?)^```", solutions[0], re.S | re.M)
+    if len(blocks) != 1 or f'check("{exercise}", ' not in blocks[0]:
+        yield f'{here}: its solution is one ```python block that calls check("{exercise}", answer).'
+
+
+def _ending(cells: list[Cell]):
+    recap = _section(cells, "Recap")
+    text = "\n".join(cell.text for cell in recap or [])
+    if RECAP not in text:
+        yield f"the section '## Recap' lacks the table with the header {RECAP!r}."
+    after = "\n".join(cell.text for cell in cells).partition(RECAP)[2]
+    if not re.search(r"^\W*If your Ray differs", after, re.M):
+        yield "after the recap's table there is no line or heading 'If your Ray differs'."
+    code = [cell for cell in cells if cell.is_code]
+    clean = [cell for cell in _section(cells, "Clean up") or [] if "cleanup" in cell.tags]
+    if len(clean) != 1 or not clean[0].is_code or "cluster.stop()" not in clean[0].source:
+        yield "the section '## Clean up' lacks its one code cell with the tag 'cleanup' that calls cluster.stop()."
+    elif clean[0].number != code[-1].number:
+        yield f"{code[-1].where}: code comes after the clean-up, which is the last code cell."
+    box = DETAILS.findall(cells[-1].source) if not cells[-1].is_code else []
+    if not box or "For instructors" not in _summary(box[-1]):
+        yield f"{cells[-1].where}: the last cell is not a folded <details> with the summary 'For instructors'."
+    else:
+        for word in ("Ask", "Demo", "Watch for", "Skip"):
+            if word not in box[-1]:
+                yield f"{cells[-1].where}: the instructors' box lacks {word!r}."
+    for cell in cells:
+        if not cell.is_code and re.search(r"<details\b[^>]*\bopen\b", cell.text):
+            yield f"{cell.where}: a <details> is open; leave it folded."
+        if cell.text.count("<details") != cell.text.count("</details>"):
+            yield f"{cell.where}: a <details> is not closed."
+
+
+def _pictures(cells: list[Cell], folder: Path):
+    for cell in cells:
+        for match in PICTURES.finditer(cell.text):
+            alt, source = match["alt"], match["src"]
+            if match["tag"]:
+                alt, source = (_attribute(match["tag"], key) for key in ("alt", "src"))
+            if len(alt.strip()) < 30:
+                yield f"{cell.where}: the alt text {alt!r} of {source!r} has under 30 characters; tell what it shows."
+            if re.match(r"[a-z]+:|/", source) or not (folder / source).is_file():
+                yield f"{cell.where}: the picture {source!r} is not a file of the course; write ../images/x.svg."
+
+
+def _size(cells: list[Cell]):
+    if not CELLS[0] <= len(cells) <= CELLS[1]:
+        yield f"there are {len(cells)} cells; a lesson has {CELLS[0]} to {CELLS[1]}."
+    words = sum(len(re.findall(r"\w[\w'.-]*", re.sub(r"<[^>]+>", " ", cell.text))) for cell in cells)
+    if not WORDS[0] <= words <= WORDS[1]:
+        yield f"there are {words} words of text (folded parts too, code not); a lesson has {WORDS[0]} to {WORDS[1]}."
+    lengths = []
+    for cell in cells:
+        if cell.is_code:
+            lengths.append(len([x for x in cell.source.splitlines() if x.strip() and not x.lstrip().startswith("#")]))
+            if lengths[-1] > LINES_MAX:
+                yield f"{cell.where}: it has {lengths[-1]} lines of code; split it, {LINES_MAX} are the most."
+    if lengths and statistics.median(lengths) > LINES_MEDIAN:
+        yield f"code cells have {statistics.median(lengths):g} lines in the median; {LINES_MEDIAN} are the most."
+
+
+def _language(cells: list[Cell]):
+    for cell in cells:
+        prose = re.sub(r"(`+).+?\1", "", cell.text, flags=re.S)  # without inline code
+        prose = PICTURES.sub(lambda match: match["alt"] or "", prose)
+        prose = re.sub(r"<!--.*?-->", "", prose, flags=re.S)
+        for match in re.finditer(r"\b(just|simply)\b|!", prose, re.I):
+            yield f"{cell.where}: the text has {match[0]!r} in {_around(prose, match)!r}; leave it out."
+        for match in EMOJI.finditer(prose):
+            yield f"{cell.where}: the text has the emoji {match[0]!r}; leave it out."
+        if cell.is_code:
+            yield from (f"{cell.where}: {problem}" for problem in _code(cell.source))
+
+
+def _code(source: str):
+    plain = "\n".join("" if re.match(r"\s*[%!?]", line) else line for line in source.splitlines())
+    try:
+        tree = compile(plain, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except SyntaxError as error:
+        yield f"it is not Python: {error.msg}."
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "sleep":
+            seconds = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else 0
+            if isinstance(seconds, (int, float)) and seconds >= 5:
+                yield f"it sleeps {seconds:g} s; wait for the event instead, or for less than 5 s."
+
+
+def _section(cells: list[Cell], title: str) -> list[Cell] | None:
+    """The cells from that heading to the next of its level or above; ``None`` without it."""
+    inside, depth = None, 0
+    for cell in cells:
+        for level, text in cell.headings:
+            if inside is not None and level <= depth:
+                return inside
+            if inside is None and level > 1 and text == title:
+                inside, depth = [cell], level
+        if inside is not None and inside[-1] is not cell:
+            inside.append(cell)
+    return inside
+
+
+def _summary(details: str) -> str:
+    match = SUMMARY.search(details)
+    return re.sub(r"<[^>]+>", "", match[1]).strip() if match else ""
+
+
+def _attribute(tag: str, name: str) -> str:
+    match = re.search(rf"\b{name}=([\"'])(.*?)\1", tag, re.S)
+    return match[2] if match else ""
+
+
+def _around(text: str, match: re.Match) -> str:
+    return " ".join(text[max(0, match.start() - 25) : match.end() + 25].split())
+
+
+# --- the lessons -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_the_lesson_has_the_form(path):
+    found = problems(path.name, json.loads(path.read_text(encoding="utf-8")))
+    assert not found, "\n" + "\n".join(found)
+
+
+# --- the checker: a small lesson that is right, and every rule broken once -------------------------------------------
+
+NAME = "07_small.ipynb"
+
+
+def lesson() -> dict:
+    """The smallest lesson that keeps every rule."""
+    cells = [
+        text("title", "# 07 · Small\n\nA promise.\n\n**You will be able to**\n\n- name\n- draw\n  well\n- count\n"),
+        text("facts", "**Minutes:** read 20 · run 2 · do 30\n\n**Needs:** 2 cores\n"),
+        text("recall", "## Recall\n\nWhy?\n" + folded("Answer", "So.") + "\n\nHow?\n" + folded("Answer", "Thus.")),
+        code("setup", "from klaw_course import cluster\n\ncluster.start()", "setup"),
+    ]
+    for n in range(1, 5):
+        cells += [
+            text(f"e{n}", f"## {n} · What is {n}?\n\n```python\n# no heading\nx!\n```\n\n`a != b` ✓ holds."),
+            code(f"e{n}-run", f"x = {n}\nassert x == {n}"),
+        ]
+    cells.append(code("fail", "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    print(error)", "failure"))
+    cells.append(text("picture", "![A picture of a task that travels to a worker](p.svg)"))
+    cells.append(text("exercises", "## Exercises"))
+    for n in range(1, 4):
+        stub = code(f"x{n}-stub", f'answer = ...\ncheck("07.{n}", answer)', "exercise")
+        stub["metadata"]["exercise"] = f"07.{n}"
+        hints = folded("Hint 1", "Look.") + "\n" + folded("Hint 2", "Again.")
+        solution = folded("Solution", f'```python\ncheck("07.{n}", 42)\n```')
+        cells += [
+            text(f"x{n}", f"### Exercise 07.{n} · Try (5 minutes)"),
+            stub,
+            text(f"x{n}-help", hints + "\n" + solution),
+        ]
+    cells.append(text("recap", f"## Recap\n\n{RECAP}\n|---|---|---|\n| a | b | c |\n\n**If your Ray differs**: no.\n"))
+    cells += [text("clean-up", "## Clean up"), code("stop", "cluster.stop()", "cleanup")]
+    box = "- **Ask:** a\n- **Demo:** b\n- **Watch for:** c\n- **Skip** if short: d"
+    cells.append(text("instructors", folded("For instructors", box)))
+    filler = [text(f"filler-{n}", "word " * 80) for n in range(CELLS[0] - len(cells))]
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": spec, "language_info": {"name": "python"}},
+        "cells": cells[:-6] + filler + cells[-6:],
+    }
+
+
+def text(identity: str, source: str) -> dict:
+    return {"cell_type": "markdown", "id": identity, "metadata": {}, "source": source}
+
+
+def code(identity: str, source: str, *tags: str) -> dict:
+    meta = {"tags": list(tags)} if tags else {}
+    return dict(cell_type="code", id=identity, metadata=meta, source=source, outputs=[], execution_count=None)
+
+
+def folded(summary: str, inside: str) -> str:
+    return f"<details>\n<summary>{summary}</summary>\n\n{inside}\n\n</details>"
+
+
+def swap(identity: str, old: str, new: str):
+    """A way to break a lesson: replace a text in one cell."""
+
+    def change(notebook):
+        cell = next(cell for cell in notebook["cells"] if cell["id"] == identity)
+        assert old in cell["source"], f"{identity} has no {old!r}"
+        cell["source"] = cell["source"].replace(old, new)
+
+    return change
+
+
+def put(identity: str, key: str, value):
+    """A way to break a lesson: set a field of one cell."""
+    return lambda notebook: next(cell for cell in notebook["cells"] if cell["id"] == identity).update({key: value})
+
+
+def drop(identity: str):
+    """A way to break a lesson: leave a cell out (another takes its place, so that the number stays)."""
+
+    def change(notebook):
+        kept = [cell for cell in notebook["cells"] if cell["id"] != identity]
+        notebook["cells"] = [*kept[:-1], text("placeholder", "word"), kept[-1]]
+
+    return change
+
+
+def add(cell: dict, at: int = -6):
+    """A way to break a lesson: one cell more, by default before the recap's clean-up."""
+    return lambda notebook: notebook["cells"].insert(at, cell)
+
+
+def meta(key: str, value):
+    return lambda notebook: notebook["metadata"].update({key: value})
+
+
+def top(key: str, value):
+    return lambda notebook: notebook.update({key: value})
+
+
+def long_cells(notebook):
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["source"] += "\nx = 1" * 7
+
+
+def few_cells(notebook):
+    notebook["cells"].remove(next(cell for cell in notebook["cells"] if cell["id"] == "filler-0"))
+
+
+def few_words(notebook):
+    for cell in notebook["cells"]:
+        if cell["id"].startswith("filler"):
+            cell["source"] = "word"
+
+
+BROKEN = [
+    ("nbformat", top("nbformat_minor", 4), "nbformat is 4.4"),
+    ("kernel", meta("kernelspec", {"name": "klaw", "display_name": "k", "language": "python"}), "kernelspec"),
+    ("kernel-extra", meta("kernelspec", {"name": "python3"}), "kernelspec"),
+    ("language-info", meta("language_info", {"name": "python", "version": "3.11.7"}), "language_info"),
+    ("metadata", meta("widgets", {}), "metadata has 'widgets'"),
+    ("id-characters", put("picture", "id", "Picture_1"), "(Picture_1): the id has other"),
+    ("id-missing", put("picture", "id", ""), "the id has other"),
+    ("id-twice", put("picture", "id", "facts"), "another cell has this id"),
+    ("output", put("e1-run", "outputs", [{"output_type": "stream"}]), "(e1-run): an output"),
+    ("count", put("e1-run", "execution_count", 3), "(e1-run): an output or execution count"),
+    ("times", put("e1-run", "metadata", {"execution": {}}), "execution times"),
+    ("raises", put("e1-run", "metadata", {"tags": ["raises-exception"]}), "hides failures"),
+    ("skip", put("e1-run", "metadata", {"tags": ["skip"]}), "hides failures"),
+    ("bang-pip", swap("e1-run", "x = 1", "!pip install x\nx = 1"), "installs something"),
+    ("magic-pip", swap("e1-run", "x = 1", "%pip install x\nx = 1"), "installs something"),
+    ("no-h1", swap("title", "# 07", "07"), "0 H1 headings"),
+    ("two-h1", swap("e1", "## 1", "# One\n\n## 1"), "2 H1 headings"),
+    ("h1-late", lambda nb: nb["cells"].insert(0, nb["cells"].pop(1)), "1 H1 headings"),
+    ("level", swap("e1", "`a", "#### Deep\n\n`a"), "(e1): the heading 'Deep' skips a level"),
+    ("goals", swap("title", "- count\n", ""), "2 bullets"),
+    ("goals-many", swap("title", "- count\n", "- count\n- more\n"), "4 bullets"),
+    ("goals-none", swap("title", "You will be able to", "Goals"), "0 bullets"),
+    ("minutes", swap("facts", "run 2", "run it"), "**Minutes:**"),
+    ("minutes-dot", swap("facts", " · ", ", "), "**Minutes:**"),
+    ("needs", swap("facts", "**Needs:**", "Needs"), "**Needs:**"),
+    ("recall", swap("recall", "## Recall", "Recall"), "'## Recall'"),
+    ("recall-one", swap("recall", folded("Answer", "So."), ""), "1 folded answers"),
+    ("setup-tag", put("setup", "metadata", {}), "0 cells have the tag 'setup'"),
+    ("setup-call", swap("setup", "cluster.start()", "ray.init()"), "calls cluster.start"),
+    ("episode-form", swap("e2", "2 ·", "2."), "'2. What is 2?' is not written like"),
+    ("episode-gap", swap("e3", "3 ·", "5 ·"), "numbered [1, 2, 5, 4]"),
+    ("episode-few", swap("e4", "## 4 · What", "### What"), "there are 3 episodes"),
+    ("episode-many", add(text("m", "\n".join(f"## {n} · Q?" for n in range(5, 12)))), "there are 11 episodes"),
+    ("assert", swap("e3-run", "assert x == 3", "x"), "(e3): the episode '3 · What is 3?' has no assert"),
+    ("failure", put("fail", "metadata", {}), "no cell has the tag 'failure'"),
+    ("failure-caught", put("fail", "source", "# except nothing\nprint('all is well')"), "(fail): a cell with"),
+    ("exercises", swap("exercises", "## Exercises", "Exercises"), "no section '## Exercises'"),
+    ("exercise-two", swap("x3", "### Exercise 07.3 · Try (5 minutes)", "More"), "there are 2 exercises"),
+    ("exercise-form", swap("x2", "(5 minutes)", ""), "is not written like '### Exercise 07.1"),
+    ("exercise-id", swap("x1", "07.1", "06.1"), "the exercises are 06.1, 07.2, 07.3"),
+    ("exercise-tag", put("x1-stub", "metadata", {"exercise": "07.1"}), "exercise 07.1 has 0 cells"),
+    ("exercise-key", put("x1-stub", "metadata", {"tags": ["exercise"]}), '(x1-stub): its metadata lacks "exercise"'),
+    ("exercise-place", put("e1-run", "metadata", {"tags": ["exercise"]}), "(e1-run): it has the tag 'exercise'"),
+    ("stub-check", swap("x1-stub", "07.1", "07.2"), "(x1-stub): the stub calls"),
+    ("stub-hole", swap("x1-stub", "...", "1"), "has a ... to replace"),
+    ("hint", swap("x1-help", "Hint 2", "More"), "exercise 07.1 has 1 folded hints"),
+    ("solution", swap("x1-help", "Solution", "The solution"), "exercise 07.1 has 0 folded parts called 'Solution'"),
+    ("solution-code", swap("x1-help", "```python", "```"), "its solution is one ```python block"),
+    ("solution-check", swap("x1-help", "07.1", "07.2"), "its solution is one ```python block"),
+    ("recap", swap("recap", "Because", "Why"), "the section '## Recap' lacks the table"),
+    ("recap-heading", swap("recap", "## Recap", "Recap"), "the section '## Recap' lacks the table"),
+    ("differs", swap("recap", "If your Ray differs", "Other Rays"), "'If your Ray differs'"),
+    ("clean-heading", swap("clean-up", "## Clean up", "The end"), "the section '## Clean up' lacks"),
+    ("clean-tag", put("stop", "metadata", {}), "the section '## Clean up' lacks"),
+    ("clean-call", swap("stop", "cluster.stop()", "ray.shutdown()"), "the section '## Clean up' lacks"),
+    ("clean-last", add(code("late", "x = 1"), -1), "(late): code comes after the clean-up"),
+    ("instructors", swap("instructors", "For instructors", "Notes"), "summary 'For instructors'"),
+    ("instructors-last", lambda nb: nb["cells"].append(text("end", "The end.")), "(end): the last cell"),
+    ("instructors-words", swap("instructors", "Demo", "Show"), "lacks 'Demo'"),
+    ("open", swap("recall", "<details>", "<details open>"), "(recall): a <details> is open"),
+    ("unclosed", swap("picture", "![", "<details>\n\n!["), "(picture): a <details> is not closed"),
+    ("alt", swap("picture", "A picture of a task that travels to a worker", "A picture"), "alt text 'A picture' of"),
+    ("alt-html", put("picture", "source", '<img src="p.svg">'), "alt text ''"),
+    ("picture-file", swap("picture", "p.svg", "q.svg"), "'q.svg' is not a file"),
+    ("picture-remote", swap("picture", "p.svg", "https://example.org/p.svg"), "is not a file"),
+    ("picture-attached", swap("picture", "p.svg", "attachment:p.svg"), "is not a file"),
+    ("cells-few", few_cells, "there are 39 cells"),
+    ("cells-many", lambda nb: [add(text(f"m{n}", "x"))(nb) for n in range(36)], "there are 76 cells"),
+    ("words-few", few_words, "words of text"),
+    ("words-many", swap("picture", "![", "word " * 2300 + "\n\n!["), "words of text"),
+    ("line-max", swap("e1-run", "x = 1", "x = 1\n" * 21), "(e1-run): it has 22 lines"),
+    ("line-median", long_cells, "lines in the median"),
+    ("just", swap("e1", "holds", "just holds"), "(e1): the text has 'just'"),
+    ("simply", swap("e1", "`a", "Simply, `a"), "(e1): the text has 'Simply'"),
+    ("exclamation", swap("e1", "holds.", "holds!"), "(e1): the text has '!'"),
+    ("exclamation-alt", swap("picture", "worker]", "worker!]"), "(picture): the text has '!'"),
+    ("emoji", swap("e1", "holds", "\U0001f680 holds"), "the emoji"),
+    ("emoji-old", swap("e1", "holds", "\u2728 holds"), "the emoji"),
+    ("sleep", swap("e1-run", "x = 1", "time.sleep(5)\nx = 1"), "(e1-run): it sleeps 5 s"),
+    ("sleep-bare", swap("e1-run", "x = 1", "sleep(7.5)\nx = 1"), "(e1-run): it sleeps 7.5 s"),
+    ("not-python", swap("e1-run", "x = 1", "x = = 1"), "(e1-run): it is not Python"),
+]
+HARMLESS = [
+    ("magic", swap("e1-run", "x = 1", "%matplotlib inline\nx = 1")),
+    ("await", swap("e1-run", "x = 1", "x = 1\nimport asyncio\nawait asyncio.sleep(0)")),
+    ("short-sleep", swap("e1-run", "x = 1", "time.sleep(0.5)\nx = 1")),
+    ("adjust", swap("e1", "holds", "adjusts")),
+    ("image-tag", put("picture", "source", '<img alt="A picture of a task that travels to a worker" src="p.svg">')),
+    ("fenced", swap("e1", "x!", "# Comment\n#### just a comment!")),
+    ("tilde", swap("e1", "```", "~~~")),
+    ("recall-and-more-in-one-cell", swap("recall", "Thus.\n\n</details>", "Thus.\n\n</details>\n\n## Start\n")),
+    ("source-list", lambda nb: [cell.update(source=cell["source"].splitlines(True)) for cell in nb["cells"]]),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "p.svg").write_text("<svg/>")
+    return tmp_path
+
+
+def test_a_small_lesson_passes(folder):
+    assert problems(NAME, lesson(), folder) == []
+
+
+@pytest.mark.parametrize(("change", "said"), [rule[1:] for rule in BROKEN], ids=[rule[0] for rule in BROKEN])
+def test_a_broken_rule_is_named(change, said, folder):
+    notebook = lesson()
+    change(notebook)
+    found = problems(NAME, notebook, folder)
+    assert [problem for problem in found if said in problem and problem.startswith(NAME)], found
+
+
+@pytest.mark.parametrize("change", [rule[1] for rule in HARMLESS], ids=[rule[0] for rule in HARMLESS])
+def test_what_is_allowed_is_not_reported(change, folder):
+    notebook = lesson()
+    change(notebook)
+    assert problems(NAME, notebook, folder) == []
+
+
+def test_lesson_00_has_nothing_to_recall(folder):
+    notebook = json.loads(json.dumps(lesson()).replace("07.", "00."))
+    drop("recall")(notebook)
+    assert problems("00_start.ipynb", notebook, folder) == []

@@ -1,0 +1,187 @@
+"""What the set-up says in several places agrees: versions, the README, the make targets, the pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10; pytest brings it there
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TARGETS = dict(re.findall(r"^([a-z]+):.*?## (.+)$", MAKEFILE, re.M))
+ROW = re.compile(r"^\| \[([^]]+)\]\((notebooks/[^)]+)\) \| (.+?) \| (\d+) \+ (\d+) \+ (\d+) \|$", re.M)
+# In pieces, so that this file does not name them.
+REGISTRIES = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"))]
+REGISTRIES += [".".join(parts) for parts in (("download", "pytorch", "org"), ("debian", "org"), ("anaconda", "org"))]
+
+
+def pins(python: str) -> dict[str, str]:
+    """Package to version, of the course and its tests, for that Python."""
+    wanted = [Requirement(line) for line in PROJECT["dependencies"] + EXTRAS["test"]]
+    chosen = [one for one in wanted if not one.marker or one.marker.evaluate({"python_version": python})]
+    assert len({one.name for one in chosen}) == len(chosen), f"a package is listed twice for Python {python}"
+    return {_key(one): str(one.specifier) for one in chosen}
+
+
+def _key(one: Requirement) -> str:
+    return f"{one.name}[{','.join(sorted(one.extras))}]" if one.extras else one.name
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_every_dependency_is_pinned_once_for_every_python(python):
+    versions = pins(python)
+    assert versions.keys() == pins("3.11").keys()
+    assert all(re.fullmatch(r"==[0-9.]+", version) for version in versions.values()), versions
+
+
+def test_environment_yml_agrees_with_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    python = next(line for line in environment["dependencies"] if str(line).startswith("python="))
+    lines = next(line["pip"] for line in environment["dependencies"] if isinstance(line, dict))
+    assert {_key(one): str(one.specifier) for one in map(Requirement, lines)} == pins(python.removeprefix("python="))
+
+
+def test_the_pinned_ray_is_the_one_that_is_installed():
+    assert f"=={metadata.version('ray')}" == pins("3.11")["ray[default]"]
+    assert "Ray Core](https://docs.ray.io) " + ".".join(metadata.version("ray").split(".")[:2]) in README
+
+
+def test_torch_has_one_version_everywhere():
+    (torch,) = EXTRAS["torch"]
+    assert set(re.findall(r"torch==[0-9.]*\d", README)) == {torch}
+    script = (ROOT / ".ci" / "install-torch").read_text(encoding="utf-8")
+    pattern = re.search(r"sed -n '(.+?)'", script)[1]
+    version = subprocess.run(["sed", "-n", pattern, ROOT / "pyproject.toml"], capture_output=True, text=True).stdout
+    assert f"torch=={version.strip()}" == torch
+
+
+def test_pre_commit_uses_the_pinned_ruff():
+    text = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"ruff==[0-9.]+", text)) == {line for line in EXTRAS["test"] if line.startswith("ruff==")}
+    assert all(hook["language"] == "python" for repo in yaml.safe_load(text)["repos"] for hook in repo["hooks"])
+
+
+def test_the_package_lists_every_folder_with_code():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "klaw_course").rglob("*.py")}
+    assert {".".join(folder.parts) for folder in folders} == set(config["tool"]["setuptools"]["packages"])
+
+
+# --- the README ------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_lists_the_lessons_on_disk_in_order():
+    listed = [path for _, path, *_ in ROW.findall(README)]
+    assert listed == [f"notebooks/{path.name}" for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_the_readme_has_the_title_and_the_minutes_of_the_lesson(path):
+    row = next((row for row in ROW.findall(README) if row[1] == f"notebooks/{path.name}"), None)
+    assert row, f"README.md has no row for {path.name}"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    title = re.search(r"^# (.+)$", text, re.M)[1]
+    minutes = re.search(r"^\*\*Minutes:\*\* read (\d+) · run (\d+) · do (\d+)$", text, re.M)
+    assert minutes, f"{path.name} has no line with its minutes"
+    assert (row[0], row[3:]) == (title, minutes.groups())
+
+
+def test_the_readme_fits_a_screen():
+    assert len(README.splitlines()) <= 70
+
+
+def test_what_the_readme_tells_to_make_exists():
+    told = set(re.findall(r"^    make ([a-z]+)", README, re.M))
+    assert {"lab", "test"} <= told <= TARGETS.keys()
+
+
+def test_files_that_the_readme_names_exist():
+    named = re.findall(r"\]\(([^):]+)\)", README) + re.findall(r"`([\w./-]+\.(?:md|yml|toml|py))`|`(LICENSE)`", README)
+    for name in named:
+        name = name if isinstance(name, str) else name[0] or name[1]
+        assert (ROOT / name).exists(), f"README.md names {name}, which is not there"
+
+
+# --- make and CI -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_alone_lists_every_target():
+    run = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, env=_clean_environment())
+    listed = dict(line.split(maxsplit=2)[1:] for line in run.stdout.splitlines())
+    phony = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)[1].split())
+    assert listed == TARGETS and phony == {"help", *listed}
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    command = script.read_text(encoding="utf-8").splitlines()[-1]
+    assert re.search(rf"^    {re.escape(command)} ", README, re.M), (
+        f".ci/run calls {command!r}, which README.md does not"
+    )
+
+
+def test_no_file_names_a_registry():
+    for path in _files_of_the_course():
+        text = path.read_text(encoding="utf-8", errors="ignore")
+        assert not [host for host in REGISTRIES if host in text], f"{path.relative_to(ROOT)} names a registry's host"
+
+
+def _clean_environment() -> dict[str, str]:
+    """Without what an outer make hands down, such as its own options."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
+def _files_of_the_course() -> list[Path]:
+    run = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        pytest.skip("not a git repository")
+    return [ROOT / name for name in run.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+# --- the pictures ----------------------------------------------------------------------------------------------------
+
+
+def _draw():
+    spec = importlib.util.spec_from_file_location("draw", ROOT / "images" / "draw.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pictures_on_disk_are_those_that_the_script_draws():
+    drawn = {name: svg.encode("utf-8") for name, svg in _draw().pictures().items()}
+    on_disk = {path.name: path.read_bytes() for path in (ROOT / "images").glob("*.svg")}
+    differing = sorted(name for name in drawn.keys() | on_disk.keys() if drawn.get(name) != on_disk.get(name))
+    assert not differing, f"run make images; these differ: {', '.join(differing)}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "images").glob("*.svg")), ids=lambda path: path.name)
+def test_every_picture_has_a_title_and_a_description_and_fetches_nothing(path):
+    root = ElementTree.parse(path).getroot()
+    for part in ("title", "desc"):
+        element = root.find(f"{{http://www.w3.org/2000/svg}}{part}")
+        assert element is not None and element.text.strip(), f"{path.name} has no <{part}>"
+    links = [value for element in root.iter() for key, value in element.attrib.items() if key.endswith("href")]
+    assert all(link.startswith("#") for link in links)

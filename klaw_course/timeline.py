@@ -212,7 +212,7 @@ def table(rows: Iterable[Row]) -> Text:
         ran = None if row.started is None or row.ended is None else (row.ended - row.started) * 1000
         name = row.name + (f" (attempt {row.attempt + 1})" if row.attempt else "")
         lines.append([name, row.state, row.node, row.worker, row.started, waited, ran])
-    headers = ["task", "state", "node", "worker", "start s", "waited ms", "ran ms"]
+    headers = ["task", "state", "node", "worker", "start s", "wait ms", "run ms"]
     return Text(tabulate(lines, headers, floatfmt=("", "", "", "", ".2f", ".0f", ".0f"), missingval="-"))
 
 

@@ -1,0 +1,62 @@
+"""The three states of an exercise, and a guess beside what was seen."""
+
+from __future__ import annotations
+
+import pytest
+import ray
+
+from klaw_course import check, compare
+from klaw_course import check as _function  # noqa: F401  (the package offers the function, not the module)
+from klaw_course.exercises import lesson_00
+
+
+def stub(a, b=2): ...
+
+
+def stub_with_docstring():
+    """Does something."""
+
+
+@ray.remote
+def remote_stub(): ...
+
+
+@pytest.mark.parametrize(
+    "answer", [..., (1, ...), [...], {"a": ...}, stub, stub_with_docstring, remote_stub, lambda: None, lambda x: ...]
+)
+def test_what_was_not_done_is_todo(answer):
+    result = check("00.1", answer)
+    assert result.state == "todo" and repr(result).startswith("□ todo   00.1: replace the ...")
+
+
+@pytest.mark.parametrize("answer", [None, 0, "", "auto", b"x", object(), lambda x: x, Exception, float("nan"), {}, ()])
+def test_nonsense_is_wrong_and_never_raises(answer):
+    result = check("00.1", answer)
+    assert result.state == "wrong" and repr(result).startswith("✗ wrong  00.1: ") and len(result.message) > 20
+
+
+def test_a_right_answer_is_right():
+    result = check("00.1", "local")
+    assert result.state == "right" and repr(result).startswith("✓ right  00.1: ")
+
+
+def test_an_answer_that_fails_is_wrong_with_its_error(monkeypatch):
+    monkeypatch.setitem(lesson_00.CHECKERS, "00.1", lambda answer: answer())
+
+    def broken():
+        raise ZeroDivisionError("by zero")
+
+    assert check("00.1", broken).message == "your answer could not be used; it gave ZeroDivisionError: by zero"
+
+
+@pytest.mark.parametrize(("exercise", "says"), [("00.9", "known: 00.1, 00.2, 00.3"), ("77.1", "none"), (3, "none")])
+def test_an_unknown_exercise_is_one_clear_error(exercise, says):
+    with pytest.raises(ValueError, match=says):
+        check(exercise, 1)
+
+
+def test_a_guess_stands_beside_what_was_seen():
+    lines = compare({"a": 1, "b": ..., "not asked": 3}, {"a": 2, "b": "x"}).splitlines()
+    assert lines[0].split() == ["you", "guessed", "you", "saw"]
+    assert [line.split() for line in lines[2:]] == [["a", "1", "2"], ["b", "-", "x"]]
+    assert "-" in compare(..., {"a": 2})

@@ -10,7 +10,9 @@ import dis
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 
+from ray.remote_function import RemoteFunction
 from tabulate import tabulate
 
 from klaw_course.show import Text
@@ -108,12 +110,12 @@ def _is_todo(answer: object) -> bool:
         return any(part is ... for part in answer)
     if isinstance(answer, dict):
         return any(part is ... for part in answer.values())
-    function = getattr(answer, "_function", answer)  # what a remote function wraps
-    return answer is ... or (hasattr(function, "__code__") and _does_nothing(function))
+    function = answer._function if isinstance(answer, RemoteFunction) else answer
+    return answer is ... or (isinstance(function, FunctionType) and _does_nothing(function))
 
 
 def _does_nothing(function) -> bool:
+    """Whether a function returns None, or the ``...`` of a lambda, and does nothing else."""
     steps = [i for i in dis.get_instructions(function) if i.opname not in ("RESUME", "NOP", "COPY_FREE_VARS")]
-    names = [step.opname for step in steps]
-    returns_none = steps[-1].opname == "RETURN_CONST" or steps[0].opname == "LOAD_CONST"
-    return names in (["RETURN_CONST"], ["LOAD_CONST", "RETURN_VALUE"]) and returns_none and steps[0].argval is None
+    only_returns = [i.opname for i in steps] in (["RETURN_CONST"], ["LOAD_CONST", "RETURN_VALUE"])
+    return only_returns and (steps[0].argval is None or steps[0].argval is ...)

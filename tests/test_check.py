@@ -6,7 +6,6 @@ import pytest
 import ray
 
 from klaw_course import check, compare
-from klaw_course import check as _function  # noqa: F401  (the package offers the function, not the module)
 from klaw_course.exercises import lesson_00
 
 

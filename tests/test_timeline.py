@@ -139,8 +139,8 @@ class Bell:
 def test_a_recording_has_a_row_for_every_attempt_and_only_for_its_own_tasks(one_node, tmp_path):
     ray.get(nap.remote(0))
     with timeline.record() as run:
+        ray.get(crash_once.remote(str(tmp_path / "marker")))  # first: what a worker has not reported dies with it
         ray.get([nap.remote(0.1) for _ in range(5)])
-        ray.get(crash_once.remote(str(tmp_path / "marker")))
         bell = Bell.remote()
         ray.get([bell.ring.remote() for _ in range(3)])
         with run.local("here"):

@@ -1,0 +1,108 @@
+"""For each exercise the mistakes that people make: code, and a part of the hint that this mistake must get."""
+
+WRONG = {
+    "00.1": [
+        ('check("00.1", "auto")', "looks at RAY_ADDRESS"),
+        ('check("00.1", None)', "looks at RAY_ADDRESS"),
+        ('check("00.1", "127.0.0.1:6379")', "joins the cluster at that place"),
+        ('check("00.1", "ray://head:10001")', "joins the cluster at that place"),
+        ('check("00.1", "localhost")', "nothing that ray.init knows"),
+        ('check("00.1", 6379)', "the address is a text"),
+    ],
+    "00.2": [
+        (
+            "from ray.util.state import list_workers\n"
+            'check("00.2", lambda: {r.pid for r in list_workers(detail=True) if r.is_alive})',
+            "the driver is among them",
+        ),
+        ('check("00.2", lambda: [p.pid for p in here.processes() if p.role == "worker"])', "a set of process ids"),
+        ('check("00.2", lambda: {p.role for p in here.processes()})', "process ids are wanted: row.pid"),
+        ('check("00.2", lambda: {p.pid for p in here.processes() if p.role == "GCS"})', "no living workers"),
+        (
+            'check("00.2", lambda: {min(p.pid for p in here.processes() if p.role == "worker")})',
+            "are missing",
+        ),
+        ("def worker_pids():\n    x = 1\n\n\ncheck('00.2', worker_pids)", "forget the return"),
+    ],
+    "00.3": [
+        ('check("00.3", lambda function, items, size: [function(i) for i in items])', "no task ran"),
+        (
+            'check("00.3", lambda f, items, size: ray.get([ray.remote(f).remote(i) for i in items]))',
+            "10 tasks for 10 items",
+        ),
+        (
+            "def in_chunks(f, items, size):\n"
+            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
+            "    return ray.get([work.remote(items[i : i + size]) for i in range(0, len(items), size)])\n\n"
+            'check("00.3", in_chunks)',
+            "a list of lists",
+        ),
+        (
+            "def in_chunks(f, items, size):\n"
+            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
+            "    return [work.remote(items[i : i + size]) for i in range(0, len(items), size)]\n\n"
+            'check("00.3", in_chunks)',
+            "it returned references",
+        ),
+        (
+            "def in_chunks(f, items, size):\n"
+            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
+            "    starts = range(0, len(items) - size + 1, size)\n"
+            "    return [r for s in starts for r in ray.get(work.remote(items[s : s + size]))]\n\n"
+            'check("00.3", in_chunks)',
+            "the last, shorter chunk",
+        ),
+        (
+            "def in_chunks(f, items, size):\n"
+            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
+            "    starts = range(0, len(items), size)\n"
+            "    return [r for s in reversed(starts) for r in ray.get(work.remote(items[s : s + size]))]\n\n"
+            'check("00.3", in_chunks)',
+            "not in the order",
+        ),
+    ],
+    "01.1": [
+        ('check("01.1", nap)', "still two at a time"),
+        ('check("01.1", nap.options(num_cpus=2))', "fewer than before"),
+        ('check("01.1", nap.options(num_cpus=0.6))', "at most half a CPU"),
+        ('check("01.1", [nap.remote(0.1) for _ in range(4)])', "a remote function is wanted"),
+        (
+            '@ray.remote(num_cpus=0.5)\ndef other(seconds):\n    time.sleep(seconds)\n\n\ncheck("01.1", other)',
+            "not the four durations",
+        ),
+    ],
+    "01.2": [
+        ('check("01.2", lambda durations: [ray.get(nap.remote(s)) for s in durations])', "one nap at a time"),
+        ('check("01.2", lambda durations: [nap.remote(s) for s in durations])', "it returned references"),
+        ('check("01.2", lambda durations: sorted(ray.get([nap.remote(s) for s in durations])))', "not in their order"),
+        ('check("01.2", lambda durations: [time.sleep(s) or s for s in durations])', "no task ran"),
+        (
+            "def together(durations):\n    ray.get([nap.remote(s) for s in durations])\n\n\ncheck('01.2', together)",
+            "forget the return",
+        ),
+        ('check("01.2", lambda d: ray.get([nap.options(num_cpus=0).remote(s) for s in d]))', "at a time; submit"),
+    ],
+    "01.3": [
+        (
+            "def longest_wait(rows):\n"
+            "    spans = [(b - a, r.name, s) for r in rows\n"
+            "             for (s, a), (_, b) in zip(list(r.times.items()), list(r.times.items())[1:])]\n"
+            "    seconds, name, state = max(spans)\n"
+            "    return name, state, seconds\n\n\ncheck('01.3', longest_wait)",
+            "*ran* longest",
+        ),
+        (
+            "def longest_wait(rows):\n"
+            "    waits = [(r.times['RUNNING'] - t, r.name, s) for r in rows if 'RUNNING' in r.times\n"
+            "             for s, t in r.times.items() if s.startswith('PENDING')]\n"
+            "    seconds, name, state = max(waits)\n"
+            "    return name, state, seconds\n\n\ncheck('01.3', longest_wait)",
+            "it looked until RUNNING",
+        ),
+        ("check('01.3', lambda rows: ('report', 'PENDING_ARGS_AVAIL', 7.0))", "never left its state"),
+        ("check('01.3', lambda rows: ('train', 'PENDING_NODE_ASSIGNMENT', 3.0))", "the state"),
+        ("check('01.3', lambda rows: ('train', 'PENDING_ARGS_AVAIL', 3.5))", "the wait was 3 s, not 3.5"),
+        ("check('01.3', lambda rows: ('train', 'PENDING_ARGS_AVAIL', 3.0))", "rows that lack states"),
+        ("check('01.3', lambda rows: ['train', 3.0])", "a tuple (name, state, seconds)"),
+    ],
+}

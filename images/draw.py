@@ -228,14 +228,12 @@ def task_life() -> str:
     message(3, 314, driver, other, (driver + 3, "ask again"))
     message(4, 348, other, driver, (driver, "a worker"), color=GREEN, dash=DASH)
     message(5, 394, driver, worker - 6, (driver + 3, "push the task"))
-    message(6, 430, worker, gcs, (gcs, "code of f"), (local, "(first time)"), color=BLUE)
+    message(6, 430, worker, gcs, (gcs, "code, first time"), color=BLUE)
     p.arrow((store, 462), (worker + 11, 462), color=GREEN)
     p.number(worker, 462, 6)
     p.text(worker + 62, 456, "arguments", anchor="middle")
     message(7, 496, worker, store, (worker + 4, "over 100 KiB"), color=GREEN)
-    message(
-        7, 532, worker, driver, (gcs, "reply, with a"), (local, "result of up"), (other - 3, "to 100 KiB"), dash=DASH
-    )
+    message(7, 532, worker, driver, (gcs, "the reply, with"), (local, "a small result"), dash=DASH)
     p.number(driver, 572, 8)
     p.text(driver + 18, 568, "ray.get", "returns", step=16)
 

@@ -7,9 +7,11 @@ own. Colour is never the only sign: there is a label, a hatching or a mark besid
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:  # imported where it is used, so that the doctor runs where matplotlib is missing
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GREEN, BLUE, VERMILLION, PURPLE, GREY = "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 CARD, INK, RULE = "#FBFAF7", "#222222", "#D8D5CC"
@@ -64,6 +66,8 @@ def bars(values: dict, title: str, *, unit: str = "", line: float | None = None,
     Raises:
         ValueError: there are no values.
     """
+    from matplotlib.figure import Figure
+
     if not values:
         raise ValueError("There is nothing to draw: 0 values.")
     figure = Figure(figsize=(9, 0.9 + 0.36 * len(values)), facecolor=CARD, layout="constrained")

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from ray.util.state import list_jobs
 
 from klaw_course import cluster
 from klaw_course.cluster import Node
@@ -107,7 +108,7 @@ cluster.stop()
 
 def test_a_private_cluster_ignores_ray_address_and_a_taken_port_and_leaves_the_other_untouched(one_node):
     before = {process.pid for process in one_node.processes()}
-    jobs = len(ray.util.state.list_jobs())
+    jobs = len(list_jobs())
     program = """
 import os
 from klaw_course import cluster
@@ -128,7 +129,7 @@ print(os.environ["RAY_ADDRESS"], os.environ.get("RAY_TMPDIR"))
     assert node not in one_node.nodes.values() and not url.endswith(":8265")
     assert lines[-1] == f"{one_node.address} None"
     assert {process.pid for process in one_node.processes()} >= before
-    assert len(ray.util.state.list_jobs()) == jobs
+    assert len(list_jobs()) == jobs
     assert where() == one_node.nodes["head"]
 
 

@@ -63,12 +63,14 @@ WRONG = {
     ],
     "01.1": [
         ('check("01.1", nap)', "still two at a time"),
+        ('check("01.1", nap.options(num_cpus=0.7))', "still two at a time"),
         ('check("01.1", nap.options(num_cpus=2))', "fewer than before"),
-        ('check("01.1", nap.options(num_cpus=0.6))', "at most half a CPU"),
+        ('check("01.1", nap.options(num_cpus=0.5))', "4 would fit at a time"),
+        ('check("01.1", nap.options(num_cpus=0))', "6 would fit at a time"),
         ('check("01.1", [nap.remote(0.1) for _ in range(4)])', "a remote function is wanted"),
         (
-            '@ray.remote(num_cpus=0.5)\ndef other(seconds):\n    time.sleep(seconds)\n\n\ncheck("01.1", other)',
-            "not the four durations",
+            '@ray.remote(num_cpus=0.6)\ndef other(seconds):\n    time.sleep(seconds)\n\n\ncheck("01.1", other)',
+            "not the six durations",
         ),
     ],
     "01.2": [

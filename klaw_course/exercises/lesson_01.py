@@ -7,21 +7,23 @@ from klaw_course.check import need
 from klaw_course.timeline import Row
 
 
-def four_at_once(answer) -> str:
+def three_at_once(answer) -> str:
     need(
         hasattr(answer, "remote"), f"a remote function is wanted, and this is {answer!r}; start from nap.options(...)."
     )
     for _ in range(10):
         with timeline.record() as run:
-            results = ray.get([answer.remote(0.3) for _ in range(4)])
-        if run.at_once() == 4 or any(row.cpus > 0.5 for row in run.rows):
-            break  # otherwise four could run, and their workers are still starting
-    need(results == [0.3] * 4, f"it returned {results!r}, not the four durations; nap itself should stay as it is.")
-    peak = run.at_once()
-    need(peak != 2, "still two at a time: each call holds a whole CPU. How much must four calls share?")
-    need(peak > 2, "fewer than before ran at a time: each call now asks for more than it did.")
-    need(peak == 4, f"{peak} at a time; for four, each may hold at most half a CPU.")
-    return "four naps at once on two CPUs, because each holds half of one, or less."
+            results = ray.get([answer.remote(0.3) for _ in range(6)])
+        cpus = {row.cpus for row in run.rows}
+        could = min(6, int(2 / max(cpus))) if max(cpus) else 6
+        if run.at_once() >= could or could != 3:
+            break  # otherwise three could run, and the worker of the third is still starting
+    need(results == [0.3] * 6, f"it returned {results!r}, not the six durations; nap itself should stay as it is.")
+    need(could != 2, "still two at a time: each call holds so much that only two fit into two CPUs.")
+    need(could > 2, "fewer than before run at a time: each call now asks for more than it did.")
+    need(could == 3, f"{could} would fit at a time: each call may hold more than it does now.")
+    need(run.at_once() == 3, f"{run.at_once()} at a time; three were wanted.")
+    return f"three naps at once on two CPUs, because each holds {max(cpus):g}."
 
 
 def together(answer) -> str:
@@ -71,4 +73,4 @@ def _row(name: str, times: dict[str, float]) -> Row:
     return Row(name, 0, name, "task", list(times)[-1], "head", 1, times)
 
 
-CHECKERS = {"01.1": four_at_once, "01.2": together, "01.3": longest_wait}
+CHECKERS = {"01.1": three_at_once, "01.2": together, "01.3": longest_wait}

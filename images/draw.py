@@ -233,7 +233,7 @@ def task_life() -> str:
     p.number(worker, 462, 6)
     p.text(worker + 62, 456, "arguments", anchor="middle")
     message(7, 496, worker, store, (worker + 4, "over 100 KiB"), color=GREEN)
-    message(7, 532, worker, driver, (gcs, "the reply, with"), (local, "a small result"), dash=DASH)
+    message(7, 532, worker, driver, (gcs, "small result"), dash=DASH)
     p.number(driver, 572, 8)
     p.text(driver + 18, 568, "ray.get", "returns", step=16)
 

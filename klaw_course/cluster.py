@@ -50,6 +50,7 @@ class Node:
         labels: Ray node labels, for ``label_selector``.
         resources: custom resources, name to amount.
         store_mb: size of the node's object store in MiB, at least 80.
+        settings: Ray settings of this node's raylet alone, name to value; for simulated nodes.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Node:
     labels: dict[str, str] = field(default_factory=dict)
     resources: dict[str, float] = field(default_factory=dict)
     store_mb: int = STORE_MB
+    settings: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
@@ -148,7 +150,7 @@ class Cluster:
         if node.name in self.nodes:
             raise ValueError(f"A node called {node.name!r} is alive already; choose another name.")
         with _scratch_in(Path(os.environ["RAY_TMPDIR"])):
-            handle = self._simulation.add_node(**_node_arguments(node), node_name=node.name)
+            handle = self._simulation.add_node(**_simulated_arguments(node))
         self._names[handle.node_id] = node.name
         self._handles[node.name] = handle
         return handle.node_id
@@ -267,6 +269,18 @@ def current() -> Cluster:
     if _current is None or not ray.is_initialized():
         raise RuntimeError("No cluster is running; run the lesson's setup cell, which calls cluster.start().")
     return _current
+
+
+def skip_lesson_without_nodes() -> None:
+    """In a notebook on a cluster without simulated nodes: say so, and skip every further cell but the one that stops.
+
+    A lesson that is all about several nodes still runs to its end then, on an attached cluster or on Windows.
+    """
+    if current().simulated:
+        return
+    print("This lesson needs simulated nodes, and this cluster has none: its other cells are skipped.")
+    skip = lambda cell: cell if "cluster.stop()" in "".join(cell) else []  # noqa: E731
+    get_ipython().input_transformers_cleanup.append(skip)  # noqa: F821  (only a notebook has it)
 
 
 def wait_until(condition, what: str, timeout_s: float = 30.0, every_s: float = 0.05):
@@ -426,8 +440,13 @@ def _start_several(simulation, nodes: tuple[Node, ...], config: dict) -> dict:
     head = dict(include_dashboard=True, dashboard_host="127.0.0.1", dashboard_port=_free_port(8265))
     for node in nodes:
         extra = {**head, "_system_config": config} if node is nodes[0] else {}
-        simulation.add_node(**_node_arguments(node), node_name=node.name, **extra)
+        simulation.add_node(**_simulated_arguments(node), **extra)
     return ray.init(address=simulation.address, logging_level=logging.ERROR).address_info
+
+
+def _simulated_arguments(node: Node) -> dict:
+    settings = {f"RAY_{name}": str(value) for name, value in node.settings.items()}
+    return {**_node_arguments(node), "node_name": node.name, "env_vars": settings}
 
 
 def _free_port(first: int) -> int:

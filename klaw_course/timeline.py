@@ -31,12 +31,12 @@ _ENDED = ("FINISHED", "FAILED")
 _LOOKS = [(GREEN, ""), (BLUE, "//"), (PURPLE, ".."), (GREY, "xx"), (GREEN, "\\\\"), (BLUE, "++")]
 _STAGE_LOOKS = {
     "waiting for arguments": dict(facecolor=GREY, hatch="xx"),
-    "waiting for a worker": dict(facecolor=PURPLE, hatch=".."),
+    "waiting for a worker": dict(facecolor=PURPLE, hatch=""),
     "on the way to the worker": dict(facecolor=BLUE, hatch=""),
     "fetching function and arguments": dict(facecolor=VERMILLION, hatch="//"),
     "running your code": dict(facecolor=GREEN, hatch=""),
-    "storing the result": dict(facecolor=PURPLE, hatch="\\\\"),
-    "telling the owner": dict(facecolor=GREY, hatch=""),
+    "storing the result": dict(facecolor=GREEN, hatch="\\\\"),
+    "telling the owner": dict(facecolor=BLUE, hatch="++"),
 }
 _ONE_ROW_EACH = 40  # up to here every task has a row of its own, beyond it every worker has one
 

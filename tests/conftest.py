@@ -17,7 +17,9 @@ def one_node():
 @pytest.fixture
 def three_nodes():
     """A head and two more nodes, simulated, two CPUs each."""
-    return cluster.start(Node("head"), Node("a", labels={"zone": "a"}), Node("b", resources={"disk": 1}), warm=False)
+    pack = {"scheduler_spread_threshold": 1}
+    a, b = Node("a", labels={"zone": "a"}, settings=pack), Node("b", resources={"disk": 1})
+    return cluster.start(Node("head"), a, b, warm=False)
 
 
 @pytest.fixture

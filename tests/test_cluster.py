@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -25,6 +26,12 @@ LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 def where() -> str:
     return ray.get(ray.remote(lambda: ray.get_runtime_context().get_node_id()).remote())
+
+
+@ray.remote
+def sleeper() -> str:
+    time.sleep(0.5)
+    return ray.get_runtime_context().get_node_id()
 
 
 def run(program: str, **environment: str) -> list[str]:
@@ -215,6 +222,8 @@ def test_simulated_nodes_have_names_labels_and_resources_and_come_and_go(three_n
     on_a = ray.remote(label_selector={"zone": "a"})(lambda: ray.get_runtime_context().get_node_id())
     on_b = ray.remote(resources={"disk": 1})(lambda: ray.get_runtime_context().get_node_id())
     assert [three_nodes.name_of(node) for node in ray.get([on_a.remote(), on_b.remote()])] == ["a", "b"]
+    submit = ray.remote(num_cpus=0, label_selector={"zone": "a"})(lambda: ray.get([sleeper.remote() for _ in range(2)]))
+    assert [three_nodes.name_of(node) for node in ray.get(submit.remote())] == ["a", "a"]  # by its own setting
     dead = three_nodes.nodes["a"]
     three_nodes.kill_node("a")
     assert set(three_nodes.nodes) == {"head", "b"} and three_nodes.name_of(dead) == "a"
@@ -231,6 +240,23 @@ def test_simulated_nodes_have_names_labels_and_resources_and_come_and_go(three_n
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening <= set(LOOPBACK)
+
+
+def test_a_lesson_about_nodes_skips_its_cells_where_there_are_none(one_node, capsys):
+    import nbformat
+    from nbclient import NotebookClient
+
+    codes = [
+        f"from klaw_course import cluster\nhere = cluster.start(cluster.Node('a'), cluster.Node('b'), "
+        f"address={one_node.address!r})\ncluster.skip_lesson_without_nodes()",
+        "raise SystemError('this cell must not run')",
+        "cluster.stop()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    said = ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
+    assert "as you started them" in said[0] and "its other cells are skipped" in said[0]
+    assert said[1] == "" and "Disconnected" in said[2]
 
 
 def test_wait_until_says_for_what_it_waited():

@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from klaw_course import cluster, timeline
-from klaw_course.show import VERMILLION, bars
+from klaw_course.show import VERMILLION, bars, grid, grid_table
 from klaw_course.timeline import Row
 
 ARGS, PLACE, SENT, RUN, DONE, FAILED = timeline.STATES
@@ -116,6 +116,18 @@ def test_bars_show_every_value():
     assert picture.alt.splitlines() == ["title", "a  1.0 s", "b  2.5 s"]
     with pytest.raises(ValueError, match="0 values"):
         bars({}, "title")
+
+
+def test_a_grid_has_a_panel_for_each_case_and_a_box_for_each_slot():
+    panels = {"one": {"head": 2, "a": 0}, "two": {"head": ["x", "y", "z"], "a": ["w"]}}
+    picture = grid(panels, slots=2, title="where")
+    shown = [axes for axes in picture.figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in shown] == ["one", "two"]
+    assert [len(axes.patches) for axes in shown] == [4, 5]  # the third in two slots is drawn beyond the row
+    assert {text.get_text() for text in shown[1].texts} == {"head", "a", "x", "y", "z", "w"}
+    assert [line.split() for line in grid_table(panels).splitlines()[2:]] == [["one", "2", "0"], ["two", "3", "1"]]
+    with pytest.raises(ValueError, match="0 panels"):
+        grid({}, slots=2)
 
 
 @ray.remote

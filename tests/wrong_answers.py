@@ -107,4 +107,63 @@ WRONG = {
         ("check('01.3', lambda rows: ('train', 'PENDING_ARGS_AVAIL', 3.0))", "rows that lack states"),
         ("check('01.3', lambda rows: ['train', 3.0])", "a tuple (name, state, seconds)"),
     ],
+    "02.1": [
+        ('check("02.1", half_naps)', "four on head"),
+        ('check("02.1", nap.options(scheduling_strategy="SPREAD"))', "half a CPU each"),
+        (
+            'check("02.1", nap.options(num_cpus=0.5, label_selector={"zone": "in(a,b)"}))',
+            "two on each of three nodes",
+        ),
+        (
+            'check("02.1", nap.options(num_cpus=0.5, scheduling_strategy=OnNode(here.nodes["head"], soft=False)))',
+            "all six on head",
+        ),
+        ('check("02.1", [nap.remote() for _ in range(6)])', "a remote function is wanted"),
+    ],
+    "02.2": [
+        ('check("02.2", nap)', "still on a"),
+        ('check("02.2", nap.options(scheduling_strategy=OnNode(here.nodes["b"], soft=False)))', "so is a node"),
+        ('check("02.2", nap.options(label_selector={"zone": "b"}))', "so is a node"),
+        ('check("02.2", nap.options(label_selector={"zone": "a"}))', "still on a"),
+    ],
+    "02.3": [
+        (
+            "def gang():\n"
+            "    group = placement_group([{'CPU': 2}] * 3, strategy='SPREAD')\n"
+            "    ray.get(group.ready())\n"
+            "    return group, [nap.options(scheduling_strategy=InGroup(group, i)).remote(1.0) for i in range(3)]\n\n"
+            "\ncheck('02.3', gang)",
+            "be strict",
+        ),
+        (
+            "def gang():\n"
+            "    group = placement_group([{'CPU': 1}] * 3, strategy='STRICT_SPREAD')\n"
+            "    ray.get(group.ready())\n"
+            "    return group, [nap.options(scheduling_strategy=InGroup(group, i)).remote(1.0) for i in range(3)]\n\n"
+            "\ncheck('02.3', gang)",
+            "one in reserve",
+        ),
+        (
+            "def gang():\n"
+            "    group = placement_group([{'CPU': 2}] * 3, strategy='STRICT_SPREAD')\n"
+            "    ray.get(group.ready())\n"
+            "    return group, [nap.options(scheduling_strategy=InGroup(group, 0)).remote(1.0) for i in range(3)]\n\n"
+            "\ncheck('02.3', gang)",
+            "give each its bundle index",
+        ),
+        (
+            "def gang():\n"
+            "    group = placement_group([{'CPU': 2}] * 4, strategy='STRICT_SPREAD')\n"
+            "    return group, [nap.options(scheduling_strategy=InGroup(group, i)).remote(1.0) for i in range(3)]\n\n"
+            "\ncheck('02.3', gang)",
+            "the group is PENDING",
+        ),
+        (
+            "def gang():\n"
+            "    return [nap.options(scheduling_strategy='SPREAD').remote(1.0) for i in range(3)]\n\n"
+            "\ncheck('02.3', gang)",
+            "a tuple (group, refs)",
+        ),
+        ("check('02.3', lambda: (1, 2))", "the placement group is wanted"),
+    ],
 }

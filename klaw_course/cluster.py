@@ -271,16 +271,27 @@ def current() -> Cluster:
     return _current
 
 
-def skip_lesson_without_nodes() -> None:
-    """In a notebook on a cluster without simulated nodes: say so, and skip every further cell but the one that stops.
+def skip_rest_unless(condition: bool, what: str) -> None:
+    """In a notebook whose lesson needs what this cluster lacks: say so, and skip its cells up to the one that stops.
 
-    A lesson that is all about several nodes still runs to its end then, on an attached cluster or on Windows.
+    So a lesson about several nodes still runs to its end on an attached cluster or on Windows.
+
+    Args:
+        condition: whether the cluster has it.
+        what: completes the sentence "This lesson needs ...".
     """
-    if current().simulated:
-        return
-    print("This lesson needs simulated nodes, and this cluster has none: its other cells are skipped.")
-    skip = lambda cell: cell if "cluster.stop()" in "".join(cell) else []  # noqa: E731
-    get_ipython().input_transformers_cleanup.append(skip)  # noqa: F821  (only a notebook has it)
+    from IPython import get_ipython
+
+    transformers = get_ipython().input_transformers_cleanup
+    if _skip in transformers:  # from an earlier run of this cell
+        transformers.remove(_skip)
+    if not condition:
+        print(f"This lesson needs {what}, and this cluster is none: the other cells are skipped.")
+        transformers.append(_skip)
+
+
+def _skip(cell: list[str]) -> list[str]:
+    return cell if "cluster.start(" in "".join(cell) or "cluster.stop()" in "".join(cell) else []
 
 
 def wait_until(condition, what: str, timeout_s: float = 30.0, every_s: float = 0.05):
@@ -400,7 +411,7 @@ def _start_private(nodes: tuple[Node, ...], log_level: str | None, config: dict)
         else:
             break
     _set_environment({"RAY_ADDRESS": info["gcs_address"]})
-    atexit.register(stop_quietly)
+    atexit.register(_stop_quietly)
     url = f"http://{info['webui_url']}"
     cluster = Cluster(
         info["gcs_address"], attached=False, dashboard_url=url, session_dir=info["session_dir"], token=token
@@ -477,7 +488,7 @@ def _warm(cluster: Cluster) -> None:
             bar.update(len(done))
 
 
-def stop_quietly() -> None:
+def _stop_quietly() -> None:
     """What happens at the end of the kernel, where a print would go nowhere."""
     with contextlib.suppress(Exception), contextlib.redirect_stdout(None):
         stop()

@@ -248,14 +248,14 @@ def test_a_lesson_about_nodes_skips_its_cells_where_there_are_none(one_node, cap
 
     codes = [
         f"from klaw_course import cluster\nhere = cluster.start(cluster.Node('a'), cluster.Node('b'), "
-        f"address={one_node.address!r})\ncluster.skip_lesson_without_nodes()",
+        f"address={one_node.address!r})\ncluster.skip_rest_unless(here.simulated, 'simulated nodes')",
         "raise SystemError('this cell must not run')",
         "cluster.stop()",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     said = ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
-    assert "as you started them" in said[0] and "its other cells are skipped" in said[0]
+    assert "as you started them" in said[0] and "needs simulated nodes" in said[0]
     assert said[1] == "" and "Disconnected" in said[2]
 
 

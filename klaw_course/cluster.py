@@ -235,7 +235,7 @@ def start(
     if address is not None:
         _current = _attach(address)
         if nodes or config:
-            print("Attached, so what the lesson asks of nodes or settings is skipped: they are as you started them.")
+            print("Attached, so nodes and settings are as you started them, not as the lesson asks.")
     else:
         _current = _start_private(nodes or (Node("head"),), log_level, config or {})
     _current._spec = spec
@@ -291,7 +291,7 @@ def skip_rest_unless(condition: bool, what: str) -> None:
 
 
 def _skip(cell: list[str]) -> list[str]:
-    return cell if "cluster.start(" in "".join(cell) or "cluster.stop()" in "".join(cell) else []
+    return cell if "skip_rest_unless(" in "".join(cell) or "cluster.stop()" in "".join(cell) else []
 
 
 def wait_until(condition, what: str, timeout_s: float = 30.0, every_s: float = 0.05):
@@ -350,8 +350,9 @@ def _attach(address: str) -> Cluster:
     else:
         url, session = context.address_info["webui_url"] or "", context.address_info["session_dir"]
         address = context.address_info["gcs_address"]
-    _set_environment({"RAY_ADDRESS": address})
     url = f"http://{url}" if url and "://" not in url else url
+    # The second is for the state API, which would open a second connection for ray://, and that is not allowed.
+    _set_environment({"RAY_ADDRESS": address, "RAY_API_SERVER_ADDRESS": url or None})
     return Cluster(address, attached=True, dashboard_url=url, session_dir=session)
 
 
@@ -362,7 +363,7 @@ def _knock(address: str, host: str, port: int) -> None:
     except OSError as error:
         raise ConnectionError(
             f"Nobody listens at {address!r} ({error}); is the cluster running, and the port right?"
-        ) from error
+        ) from None
 
 
 # --- a private cluster -----------------------------------------------------------------------------------------------

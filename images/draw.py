@@ -365,11 +365,88 @@ def nested_ownership() -> str:
     return p.svg()
 
 
+def actor_life() -> str:
+    p = Picture(
+        900,
+        852,
+        "The life of one actor: from Counter.remote() to its calls",
+        "The driver registers the actor with the GCS, which keeps it in its actor table. The GCS asks a raylet to "
+        "lease a worker process, has that worker run the constructor, and tells the driver the actor's address. From "
+        "then on calls go straight from the driver to the actor, and results straight back. A second caller has its "
+        "own queue to the same actor. By default the node must have 1 CPU, free or not; once alive the actor holds 0. "
+        "At the bottom, the actor's states: DEPENDENCIES_UNREADY, PENDING_CREATION, ALIVE, DEAD, and a loop from ALIVE "
+        "over RESTARTING back to ALIVE.",
+    )
+    p.box(20, 54, 196, 340, "driver", "creates the actor", color=RED)
+    p.box(20, 406, 196, 92, "another driver or task", "given the handle, or found", "the name in the GCS;", color=RED)
+    p.text(118, 479, "owns its own results", anchor="middle")
+    p.box(352, 54, 220, 142, "GCS", "actor table", color=BLUE, thick=3)
+    p.cell(366, 104, 192, 78, "Counter: its name,", "its state and the", "address of its worker", color=BLUE)
+    p.box(684, 54, 196, 142, "raylet", "CPUs, by default:", color=GREEN, rx=18)
+    p.cell(698, 104, 168, 32, "the node must have: 1", color=GREEN)
+    p.cell(698, 150, 168, 32, "held once alive: 0", color=GREEN)
+    p.box(352, 244, 528, 254, "worker process = the actor", "its own until it ends", color=RED, thick=3)
+
+    for y, words in ((120, "Counter.remote()"), (168, "actor's address"), (336, "counter.add.remote(1)")):
+        p.cell(34, y - 15, 168, 30, words, color=RED)
+    p.cell(34, 357, 168, 30, "owns the result", color=RED)
+    p.cell(704, 314, 160, 140, "the Counter object:", "one call at a time", color=RED)
+    for y, queue, letter in ((336, "the driver's queue", "a"), (430, "the second caller's queue", "b")):
+        p.text(384, y - 24, queue)
+        for i in range(3):
+            p.cell(384 + 56 * i, y - 15, 56, 30, f"{letter}{3 - i}", color=RED)
+        p.arrow((552, y), (704, y), color=RED)
+        p.text(628, y - 10, f"{letter}1 goes first", anchor="middle")
+
+    def step(n, start, end, at, words, color, side=0, dash="") -> None:
+        """A numbered arrow; its words stand above the number, or at its right (side 1) or left (side -1)."""
+        p.arrow(start, end, color=color, dash=dash)
+        p.number(*at, n)
+        anchor = ("middle", "start", "end")[side]
+        p.text(at[0] + 18 * side, at[1] + (5 if side else -18), words, anchor=anchor)
+
+    step(1, (216, 120), (352, 120), (284, 120), "register", RED)
+    step(2, (572, 120), (684, 120), (628, 120), "lease?", BLUE)
+    step(2, (782, 196), (782, 244), (782, 216), "leased worker", GREEN, side=-1)
+    step(3, (462, 196), (462, 244), (462, 216), "creation task", BLUE, side=1)
+    step(4, (352, 168), (216, 168), (284, 168), "address", BLUE, dash=DASH)
+    p.text(284, 256, "neither GCS", "nor raylet", "is asked:", anchor="middle")
+    for y, n in ((336, 5), (430, 6)):
+        step(n, (216, y), (384, y), (284, y), "calls", RED)
+        p.arrow((352, y + 36), (216, y + 36), color=RED, dash=DASH)
+        p.text(284, y + 28, "results", anchor="middle")
+
+    p.legend(
+        34,
+        526,
+        "Counter.remote(): the driver registers the actor with the GCS, which puts it in its actor table.",
+        "The GCS asks a raylet to lease it a worker; by default on a node that has a CPU, free or not.",
+        "The GCS has that worker run the constructor; from then on the actor holds 0 CPUs by default.",
+        "The GCS tells the driver the actor's address.",
+        "Calls go straight to the actor; their results come back to the caller, who owns them.",
+        "A second caller has its own queue to the same actor; each caller's calls keep their own order.",
+    )
+
+    p.line((24, 672), (876, 672), color=EDGE)
+    p.text(24, 700, "States of the actor", size=15, bold=True)
+    p.cell(20, 714, 190, 46, "DEPENDENCIES_UNREADY", "waits for arguments", size=12)
+    p.cell(250, 714, 190, 46, "PENDING_CREATION", "steps 2 and 3", size=12)
+    p.cell(480, 714, 200, 46, "ALIVE", "takes calls", size=12)
+    p.cell(720, 714, 160, 46, "DEAD", "for good", size=12)
+    p.cell(480, 790, 200, 46, "RESTARTING", "if max_restarts allows it", size=12)
+    for x in (210, 440, 680):
+        p.arrow((x, 737), (x + 40, 737))
+    p.arrow((520, 760), (520, 790))
+    p.text(508, 780, "process died", anchor="end")
+    p.arrow((640, 790), (640, 760))
+    p.text(652, 780, "constructor ran again")
+    return p.svg()
+
+
 def pictures() -> dict[str, str]:
     """Every picture: file name -> SVG text."""
-    return {
-        f"{draw.__name__}.svg": draw() for draw in (cluster_anatomy, task_life, small_large_result, nested_ownership)
-    }
+    drawings = (cluster_anatomy, task_life, small_large_result, nested_ownership, actor_life)
+    return {f"{draw.__name__}.svg": draw() for draw in drawings}
 
 
 def main(args: list[str]) -> int:

@@ -36,6 +36,7 @@ from ray._private import ray_constants, ray_logging
 
 STORE_MB = 256  # of each node's object store; fits the smallest /dev/shm that the course supports
 _TMP = Path("/tmp")  # short on purpose: the path of a Unix socket may have 107 characters (103 on macOS)
+_START_UP_LINES = "Set ray log level from environment"
 _UNSET = object()
 _current: Cluster | None = None
 
@@ -196,6 +197,7 @@ def start(
     address: str | None = None,
     warm: bool | None = None,
     log_level: str | None = None,
+    hide: str | None = None,
     config: dict | None = None,
 ) -> Cluster:
     """Start a private cluster, or attach to one, and print one line about it.
@@ -210,6 +212,8 @@ def start(
         warm: run one short task on every CPU, so that no later picture shows a worker starting. Default: only for
             simulated nodes.
         log_level: how much Ray's processes write to their log files, such as ``"debug"``.
+        hide: a regular expression; lines of workers and raylets that contain it are not shown in the notebook. For
+            lessons in which processes die on purpose, which Ray reports at length.
         config: Ray system settings of a private cluster, such as ``{"scheduler_spread_threshold": 1.0}``.
 
     Returns:
@@ -222,7 +226,7 @@ def start(
     """
     global _current
     address = _address_to_attach() if address is None else _check_address(address)
-    spec = (nodes, address, log_level, tuple(sorted((config or {}).items())))
+    spec = (nodes, address, log_level, hide, tuple(sorted((config or {}).items())))
     if _current is not None and ray.is_initialized() and _current._spec == spec:
         print(f"Already running. {_current}")
         return _current
@@ -239,6 +243,8 @@ def start(
     else:
         _current = _start_private(nodes or (Node("head"),), log_level, config or {})
     _current._spec = spec
+    if hide and not _current.attached:
+        _show_lines(but_not=f"{_START_UP_LINES}|{hide}")
     if warm if warm is not None else _current.simulated:
         _warm(_current)
     print(_current)
@@ -595,7 +601,7 @@ def _set_environment(values: dict[str, str | None], *, loopback: bool = False) -
     if loopback:
         values = {**values, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}
         ray_constants.ENABLE_RAY_CLUSTER = False  # Ray read the variable when it was imported, perhaps before us
-        _show_lines(but_not="Set ray log level from environment")
+        _show_lines(but_not=_START_UP_LINES)
     for name, value in values.items():
         _before.setdefault(name, os.environ.get(name, _UNSET))
         _put(name, _UNSET if value is None else value)
@@ -618,7 +624,7 @@ def _show_lines(but_not: str | None) -> None:
     for lines in (ray_logging.stdout_deduplicator, ray_logging.stderr_deduplicator):
         allow, skip = ray_constants.RAY_DEDUP_LOGS_ALLOW_REGEX, ray_constants.RAY_DEDUP_LOGS_SKIP_REGEX
         if but_not:
-            allow, skip = f"^(?!.*{but_not})", but_not
+            allow, skip = f"^(?!.*(?:{but_not}))", but_not
         lines.allow_re = re.compile(allow) if allow else None
         lines.skip_re = re.compile(skip) if skip else None
 

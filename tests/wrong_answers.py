@@ -1,5 +1,25 @@
 """For each exercise the mistakes that people make: code, and a part of the hint that this mistake must get."""
 
+_LOAD = "json.loads(path.read_text()) if path.exists() else {}"
+_SAVE = "path.with_suffix('.draft').write_text(json.dumps(self.values)); path.with_suffix('.draft').replace(path)"
+_STORE = """
+@ray.remote{options}
+class Mine:
+    def __init__(self, path):
+        self.path = path
+        self.values = {load}
+
+    def put(self, key, value):
+        path, self.values[key] = self.path, value
+        {save}
+
+    def get(self, key):
+        return self.values[key]
+
+
+check("03.3", Mine.remote)
+"""
+
 WRONG = {
     "00.1": [
         ('check("00.1", "auto")', "looks at RAY_ADDRESS"),
@@ -165,5 +185,52 @@ WRONG = {
             "a tuple (group, refs)",
         ),
         ("check('02.3', lambda: (1, 2))", "the placement group is wanted"),
+    ],
+    "03.1": [
+        ('check("03.1", Fetcher.remote())', "takes one call at a time"),
+        ('check("03.1", Fetcher.options(max_concurrency=4).remote())', "4 at once"),
+        ('check("03.1", Fetcher.options(max_concurrency=10))', "an actor is wanted"),
+        ('check("03.1", Fetcher)', "that is a class still"),
+        ('check("03.1", [Fetcher.options(num_cpus=0).remote() for _ in range(2)])', "one is enough"),
+    ],
+    "03.2": [
+        (
+            'named = dict(name="counter", namespace="shop", lifetime="detached")\n'
+            'check("03.2", lambda: Total.options(**named).remote())',
+            "the second call failed",
+        ),
+        ('check("03.2", lambda: Total.remote())', "not the same actor"),
+        (
+            'check("03.2", lambda: Total.options(name="counter", namespace="shop", get_if_exists=True).remote())',
+            "ends with the driver",
+        ),
+        (
+            'named = dict(name="counter", lifetime="detached", get_if_exists=True)\n'
+            'check("03.2", lambda: Total.options(**named).remote())',
+            "its namespace is",
+        ),
+        (
+            'named = dict(name="count", namespace="shop", lifetime="detached", get_if_exists=True)\n'
+            'check("03.2", lambda: Total.options(**named).remote())',
+            "its name is 'count'",
+        ),
+        ('check("03.2", lambda: Total)', "an actor is wanted"),
+    ],
+    "03.3": [
+        (_STORE.format(options="", load="{}", save="pass"), "there is no file"),
+        (_STORE.format(options="", load=_LOAD, save=_SAVE), "did not come back"),
+        (_STORE.format(options="(max_restarts=-1)", load=_LOAD, save=_SAVE), "the call was not sent again"),
+        (
+            _STORE.format(options="(max_restarts=-1, max_task_retries=-1)", load="{}", save=_SAVE),
+            "was lost when the actor was killed",
+        ),
+        (
+            _STORE.format(
+                options="(max_restarts=-1, max_task_retries=-1)",
+                load=_LOAD,
+                save="self.path.write_text(json.dumps(self.values))",
+            ),
+            "written in place",
+        ),
     ],
 }

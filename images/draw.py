@@ -369,7 +369,7 @@ def actor_life() -> str:
     p = Picture(
         900,
         852,
-        "The life of one actor: from Counter.remote() to its calls",
+        "The life of one actor: from Total.remote() to its calls",
         "The driver registers the actor with the GCS, which keeps it in its actor table. The GCS asks a raylet to "
         "lease a worker process, has that worker run the constructor, and tells the driver the actor's address. From "
         "then on calls go straight from the driver to the actor, and results straight back. A second caller has its "
@@ -381,16 +381,16 @@ def actor_life() -> str:
     p.box(20, 406, 196, 92, "another driver or task", "given the handle, or found", "the name in the GCS;", color=RED)
     p.text(118, 479, "owns its own results", anchor="middle")
     p.box(352, 54, 220, 142, "GCS", "actor table", color=BLUE, thick=3)
-    p.cell(366, 104, 192, 78, "Counter: its name,", "its state and the", "address of its worker", color=BLUE)
+    p.cell(366, 104, 192, 78, "Total: its name,", "its state and the", "address of its worker", color=BLUE)
     p.box(684, 54, 196, 142, "raylet", "CPUs, by default:", color=GREEN, rx=18)
     p.cell(698, 104, 168, 32, "the node must have: 1", color=GREEN)
     p.cell(698, 150, 168, 32, "held once alive: 0", color=GREEN)
     p.box(352, 244, 528, 254, "worker process = the actor", "its own until it ends", color=RED, thick=3)
 
-    for y, words in ((120, "Counter.remote()"), (168, "actor's address"), (336, "counter.add.remote(1)")):
+    for y, words in ((120, "Total.remote()"), (168, "actor's address"), (336, "counter.add.remote(1)")):
         p.cell(34, y - 15, 168, 30, words, color=RED)
     p.cell(34, 357, 168, 30, "owns the result", color=RED)
-    p.cell(704, 314, 160, 140, "the Counter object:", "one call at a time", color=RED)
+    p.cell(704, 314, 160, 140, "the Total object:", "one call at a time,", "by default", color=RED)
     for y, queue, letter in ((336, "the driver's queue", "a"), (430, "the second caller's queue", "b")):
         p.text(384, y - 24, queue)
         for i in range(3):
@@ -419,12 +419,12 @@ def actor_life() -> str:
     p.legend(
         34,
         526,
-        "Counter.remote(): the driver registers the actor with the GCS, which puts it in its actor table.",
+        "Total.remote(): the driver registers the actor with the GCS, which puts it in its actor table.",
         "The GCS asks a raylet to lease it a worker; by default on a node that has a CPU, free or not.",
         "The GCS has that worker run the constructor; from then on the actor holds 0 CPUs by default.",
         "The GCS tells the driver the actor's address.",
         "Calls go straight to the actor; their results come back to the caller, who owns them.",
-        "A second caller has its own queue to the same actor; each caller's calls keep their own order.",
+        "A second caller has its own queue to the same actor; each keeps its order, by default and without retries.",
     )
 
     p.line((24, 672), (876, 672), color=EDGE)
@@ -437,7 +437,7 @@ def actor_life() -> str:
     for x in (210, 440, 680):
         p.arrow((x, 737), (x + 40, 737))
     p.arrow((520, 760), (520, 790))
-    p.text(508, 780, "process died", anchor="end")
+    p.text(508, 780, "process ended", anchor="end")
     p.arrow((640, 790), (640, 760))
     p.text(652, 780, "constructor ran again")
     return p.svg()

@@ -26,6 +26,7 @@ import secrets
 import shutil
 import socket
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,6 +140,33 @@ class Cluster:
             with contextlib.suppress(psutil.Error):
                 found.append(Process(_role(process), process.pid, _memory_mb(process)))
         return sorted(found, key=lambda process: -process.memory_mb)
+
+    @contextlib.contextmanager
+    def freeze(self, role: str):
+        """Stop a process of a private cluster while a block runs, without ending it (the signal SIGSTOP).
+
+        Twenty seconds are the most: then it goes on, whatever the block does, so that nothing hangs for ever.
+
+        Args:
+            role: as ``processes()`` calls it, such as ``"GCS"`` or ``"raylet"``; ``"nobody"`` freezes nothing.
+
+        Raises:
+            ValueError: no process has this role.
+        """
+        chosen = [psutil.Process(process.pid) for process in self.processes() if process.role == role]
+        if not chosen and role != "nobody":
+            roles = ", ".join(sorted({process.role for process in self.processes()}))
+            raise ValueError(f"No process of this cluster is called {role!r}; choose one of: {roles}.")
+        thaw = threading.Timer(20, lambda: [process.resume() for process in chosen])
+        thaw.start()
+        try:
+            for process in chosen:
+                process.suspend()
+            yield
+        finally:
+            thaw.cancel()
+            for process in chosen:
+                process.resume()
 
     def add_node(self, node: Node) -> str:
         """Add a simulated node, wait until it is alive, and return its id (hexadecimal).

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-CELLS = (40, 80)
+CELLS = (40, 82)
 WORDS = (1000, 2300)
 LINES_MEDIAN, LINES_MAX = 10, 20  # a lesson on actors is full of classes; most cells are 1 to 6 lines
 EPISODES = (4, 10)
@@ -491,7 +491,7 @@ BROKEN = [
     ("picture-remote", swap("picture", "p.svg", "https://example.org/p.svg"), "is not a file"),
     ("picture-attached", swap("picture", "p.svg", "attachment:p.svg"), "is not a file"),
     ("cells-few", few_cells, "there are 39 cells"),
-    ("cells-many", lambda nb: [add(text(f"m{n}", "x"))(nb) for n in range(41)], "there are 81 cells"),
+    ("cells-many", lambda nb: [add(text(f"m{n}", "x"))(nb) for n in range(43)], "there are 83 cells"),
     ("words-few", few_words, "words of text"),
     ("words-many", swap("picture", "![", "word " * 2300 + "\n\n!["), "words of text"),
     ("line-max", swap("e1-run", "x = 1", "x = 1\n" * 21), "(e1-run): it has 22 lines"),

@@ -79,6 +79,8 @@ def _torment(store, path: Path) -> str:
             _result(put, "put")
             need(path.is_file(), f"after a put there is no file {path.name!r}; keep it all in the file `path`.")
             inodes.append(path.stat().st_ino)
+        else:
+            inodes.append(-number)  # it may have been written twice, and a number is free again after two renames
         if in_flight or pause.random() < 0.1:
             ray.kill(store, no_restart=False)
             kills += 1

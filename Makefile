@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: help lab test lint format doctor images clean
+.PHONY: help lab test lint format doctor bench images clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ format: $(READY) ## put code and notebooks into that style
 
 doctor: $(READY) ## can this machine run the course?
 	$(BIN)/python -m klaw_course.doctor
+
+bench: $(READY) ## measure what the lessons claim about speed (minutes)
+	$(BIN)/python -m klaw_course.bench all
 
 images: $(READY) ## draw the pictures again
 	$(BIN)/python images/draw.py

@@ -259,6 +259,27 @@ def test_a_lesson_about_nodes_skips_its_cells_where_there_are_none(one_node, cap
     assert said[1] == "" and "Disconnected" in said[2]
 
 
+def test_a_frozen_process_stands_still_until_its_block_ends(one_node):
+    status = {process.role: psutil.Process(process.pid).status for process in one_node.processes()}
+    with one_node.freeze("nobody"), one_node.freeze("GCS"):
+        assert status["GCS"]() == psutil.STATUS_STOPPED != status["raylet"]()
+    with pytest.raises(ZeroDivisionError), one_node.freeze("raylet"):
+        assert status["raylet"]() == psutil.STATUS_STOPPED
+        raise ZeroDivisionError
+    assert psutil.STATUS_STOPPED not in (status["GCS"](), status["raylet"]())
+    with pytest.raises(ValueError, match="'postman'; choose one of: GCS, "), one_node.freeze("postman"):
+        pass
+
+
+def test_hidden_lines_are_not_shown_and_others_are(no_cluster, capsys):
+    cluster.start(Node("head"), hide="secret|A worker died")
+    ray.get(ray.remote(lambda: print("a secret") or print("a plain line")).remote())
+    said = []
+    cluster.wait_until(lambda: said.append(capsys.readouterr().out) or "plain" in "".join(said), "the line")
+    assert "secret" not in "".join(said)
+    cluster.stop()
+
+
 def test_wait_until_says_for_what_it_waited():
     with pytest.raises(TimeoutError, match=r"Waited 0\.1 s for the moon"):
         cluster.wait_until(lambda: False, "the moon", timeout_s=0.1)

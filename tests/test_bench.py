@@ -1,0 +1,116 @@
+"""The benchmarks: the table's arithmetic, the command's arguments; and once with a cluster."""
+
+import subprocess
+import sys
+
+import pytest
+
+from klaw_course import bench
+from klaw_course.bench import Row
+
+FLOOD = Row("flood", 1000, (0.001, 0.002, 0.009), (0.0004, 0.0001, 0.0002), (7.0, 30.0, 8.25))
+TWICE = Row("twice as fast", 1000, (0.001, 0.004, 0.0005), (0.0008, 0.0006, 0.0001), (0.0, 0.5, 2.0))
+FEWER = Row("fewer", 200, (0.008,) * 3, (0.0001,) * 3, (1.0,) * 3)
+
+
+def cells(text):
+    """Way to the other columns of the table."""
+    lines = [line.rsplit(maxsplit=3) for line in text.split("\n\n")[0].splitlines()]
+    return {line[0].strip(): line[1:] for line in lines if len(line) == 4}
+
+
+def test_the_table_holds_ratios_of_medians_and_the_flood_is_1():
+    found = cells(bench.table([FLOOD, TWICE, FEWER]))
+    assert found["flood"] == ["1.00", "1.00", "8.2"]
+    assert found["twice as fast"] == ["2.00", "3.00", "0.5"]
+    assert found["fewer"] == ["0.25", "0.50", "1.0"]
+
+
+def test_below_the_table_are_the_floods_own_numbers_and_what_was_run():
+    below = bench.table([FLOOD, TWICE, FEWER], "Ray 1.2.3, 2 CPUs").split("\n\n")[1].splitlines()
+    assert below == [
+        "flood = 1: 500 tasks/s, 0.200 ms of driver CPU per task",
+        "1,000 tasks, rounds: 3, Ray 1.2.3, 2 CPUs",
+        "fewer: 200 tasks only",
+    ]
+
+
+def test_the_table_is_shown_as_it_is_and_fits_80_columns():
+    long = Row("ray.util.map_unordered", 99_999, (1e-5,), (1e-2,), (1234.5,))
+    text = bench.table([FLOOD, long], "Ray 2.60.0, cluster of 2 CPUs on a machine with 128")
+    assert repr(text) == str(text) and all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_a_clock_that_did_not_move_gives_no_ratio():
+    assert cells(bench.table([Row("flood", 1, (0.1,), (0.0,), (0.0,))]))["flood"] == ["1.00", "-", "0.0"]
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(ValueError, match="0 rows"):
+        bench.table([])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["flod"], "invalid choice: 'flod' (choose from"),
+        (["submit", "--tasks", "0"], "--tasks: '0' is not a whole number"),
+        (["submit", "--tasks", "-3"], "--tasks: '-3' is not a whole number"),
+        (["all", "--tasks", "x"], "--tasks: 'x' is not a whole number"),
+        (["all", "--rounds", "1.5"], "--rounds: '1.5' is not a whole number"),
+        (["all", "--quick"], "--quick"),
+        ([], "benchmark"),
+    ],
+)
+def test_a_wrong_argument_gives_one_sentence_and_2(capsys, arguments, said):
+    assert bench.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and len(printed.err.splitlines()) == 1 and not printed.out
+
+
+def test_help_lists_the_benchmarks(capsys):
+    assert bench.main(["--help"]) == 0
+    printed = capsys.readouterr().out.split("benchmarks:")[1]
+    for name, function in bench.BENCHMARKS.items():
+        assert f"  {name}  " in printed and function.__doc__ in printed
+    assert "  all  " in printed
+
+
+@pytest.mark.parametrize(("tasks", "rounds"), [(0, 3), (-1, 3), (10, 0)])
+def test_nothing_to_measure_is_refused_before_a_cluster_starts(tasks, rounds):
+    with pytest.raises(ValueError, match=f"tasks={tasks}, rounds={rounds}"):
+        bench.submit(tasks, rounds)
+
+
+@pytest.mark.parametrize(("window", "batch", "said"), [(0, 1, "window=0"), (-1, -1, "window=-1"), (10, 0, "batch=0")])
+@pytest.mark.parametrize("items", [range(3), ()])
+def test_a_wrong_window_or_batch_is_refused_before_anything_is_submitted(window, batch, said, items):
+    submitted = []
+    with pytest.raises(ValueError, match=said):
+        bench.in_flight(submitted.append, items, window=window, batch=batch)
+    assert submitted == []
+
+
+def test_a_batch_larger_than_the_window_is_refused():
+    with pytest.raises(ValueError, match="batch=11 of 10 calls in flight; give 1 to 10"):
+        bench.in_flight(print, [1], window=10, batch=11)
+
+
+def test_nothing_is_submitted_before_a_result_is_asked_for():
+    submitted = []
+    bench.in_flight(submitted.append, range(3), window=10, batch=10)
+    assert submitted == []
+
+
+def test_importing_it_does_not_import_ray():
+    code = "import sys; import klaw_course.bench; print('ray' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "False", run.stderr
+
+
+def test_a_small_run_on_a_cluster_gives_a_row_for_each_way(no_cluster):
+    rows = bench.submit(tasks=200, rounds=2)
+    assert [row.way for row in rows][:3] == ["flood", "wait for 1 of 1000", "wait for 100 of 1000"]
+    assert {row.way: row.results for row in rows} == {row.way: 40 if "Pool" in row.way else 200 for row in rows}
+    assert all(len(row.seconds) == len(row.cpu_s) == len(row.memory_mb) == 2 for row in rows)
+    assert all(min(row.seconds) > 0 for row in rows)

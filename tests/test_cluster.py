@@ -261,12 +261,18 @@ def test_a_lesson_about_nodes_skips_its_cells_where_there_are_none(one_node, cap
 
 def test_a_frozen_process_stands_still_until_its_block_ends(one_node):
     status = {process.role: psutil.Process(process.pid).status for process in one_node.processes()}
+
+    def stopped(role, wanted=True):
+        cluster.wait_until(lambda: (status[role]() == psutil.STATUS_STOPPED) == wanted, f"{role} to be {wanted}")
+
     with one_node.freeze("nobody"), one_node.freeze("GCS"):
-        assert status["GCS"]() == psutil.STATUS_STOPPED != status["raylet"]()
+        stopped("GCS")
+        assert status["raylet"]() != psutil.STATUS_STOPPED
     with pytest.raises(ZeroDivisionError), one_node.freeze("raylet"):
-        assert status["raylet"]() == psutil.STATUS_STOPPED
+        stopped("raylet")
         raise ZeroDivisionError
-    assert psutil.STATUS_STOPPED not in (status["GCS"](), status["raylet"]())
+    stopped("GCS", False)
+    stopped("raylet", False)
     with pytest.raises(ValueError, match="'postman'; choose one of: GCS, "), one_node.freeze("postman"):
         pass
 

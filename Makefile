@@ -32,7 +32,7 @@ format: $(READY) ## put code and notebooks into that style
 doctor: $(READY) ## can this machine run the course?
 	$(BIN)/python -m klaw_course.doctor
 
-bench: $(READY) ## measure what the lessons claim about speed (minutes)
+bench: $(READY) ## compare ways to submit many calls (minutes)
 	$(BIN)/python -m klaw_course.bench all
 
 images: $(READY) ## draw the pictures again

@@ -1,4 +1,4 @@
-"""Measure what the lessons say about speed: ``python -m klaw_course.bench submit``, or ``all``; ``--help`` lists them.
+"""Measure what ways of doing one thing cost: ``python -m klaw_course.bench submit``, or ``all``; see ``--help``.
 
 A table holds ratios of one run, for they carry over to another machine better than seconds do. Ray is imported only
 where a benchmark runs, on a private cluster that it starts and stops.

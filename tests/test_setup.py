@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from importlib import metadata
 from pathlib import Path
@@ -63,6 +64,12 @@ def test_environment_yml_agrees_with_pyproject():
 def test_the_pinned_ray_is_the_one_that_is_installed():
     assert f"=={metadata.version('ray')}" == pins("3.11")["ray[default]"]
     assert "Ray Core](https://docs.ray.io) " + ".".join(metadata.version("ray").split(".")[:2]) in README
+
+
+def test_a_worker_does_not_build_a_grammar_to_import_ray():
+    code = "import sys, ray; print(sorted({'rfc3987_syntax', 'lark'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "[]", "every worker needs a second more; see jsonschema in pyproject.toml"
 
 
 def test_torch_has_one_version_everywhere():

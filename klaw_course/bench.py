@@ -7,8 +7,6 @@ where a benchmark runs, on a private cluster that it starts and stops.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import gc
 import os
 import sys
@@ -145,8 +143,7 @@ def _settle() -> None:
     from klaw_course.cluster import wait_until
 
     gc.collect()
-    with contextlib.suppress(OSError, TypeError, AttributeError):  # there is none but in Linux's glibc
-        ctypes.CDLL(None).malloc_trim(0)  # else the process keeps freed memory, and no run after the flood would grow
+    memory.trim()  # else freed memory stays with the process, and no run after the flood would grow
     time.sleep(0.3)  # what is free is reported every 0.1 s
     wait_until(lambda: ray.available_resources().get("CPU", 0) >= CPUS, "all CPUs to be free")
 

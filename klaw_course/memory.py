@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import ctypes
 import math
 import signal
 import threading
@@ -224,6 +225,18 @@ def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
     if len(set(xs)) < 2 or len(xs) != len(ys):
         raise ValueError(f"{len(xs)} xs and {len(ys)} ys make no line; give as many of both, with two different xs.")
     return float(np.polyfit(xs, ys, 1)[0])
+
+
+def trim() -> bool:
+    """Hand memory that this process freed, but its allocator keeps, back to the system: what it needs next grows it.
+
+    Returns:
+        Whether there was any. Only the C library of Linux (glibc) can do it; elsewhere it is always ``False``.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, TypeError, AttributeError):
+        return False
 
 
 def room_mb(keep_mb: float = 1024) -> float:

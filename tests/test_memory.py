@@ -343,6 +343,18 @@ def test_slope():
             memory.slope(xs, ys)
 
 
+@ON_LINUX
+def test_freed_memory_that_the_allocator_keeps_goes_back_to_the_system():
+    kept = [bytearray(1000) for _ in range(60_000)]
+    wall = bytearray(1000)  # above them on the heap, which therefore cannot shrink from its end
+    with_them = memory.own_mb(os.getpid())
+    del kept
+    without = memory.own_mb(os.getpid())
+    assert memory.trim()
+    assert with_them - without < 20 and without - memory.own_mb(os.getpid()) > 35
+    assert len(wall) == 1000
+
+
 def test_room_is_what_is_left_of_the_machine():
     total = psutil.virtual_memory().total / 2**20
     assert 0 < memory.room_mb(0) < total

@@ -20,6 +20,43 @@ class Mine:
 check("03.3", Mine.remote)
 """
 
+_LOOP = """
+def quiet(ref):
+    try:
+        return ray.get(ref)
+    except Exception:
+        return None
+
+
+def collect(function, items, window):
+    pending, results = [], []
+    for item in items:
+        if len(pending) >= window:
+            {full}
+        pending.append(function.remote(item))
+    {end}
+
+
+check("04.2", collect)
+"""
+_POOL = """
+def run(make_actor, numbers, budget_mb):
+    waiting, working, free, answers = deque(numbers), {{}}, [], []
+    while waiting or working:
+        while waiting and len(working) < {workers}:
+            actor = free.pop() if free else make_actor()
+            working[actor.evaluate.remote(waiting.popleft())] = actor
+        (done,), _ = ray.wait(list(working))
+        actor, own_mb = working.pop(done), ray.get(done)[1]
+        {answer}
+        if own_mb <= budget_mb:
+            free.append(actor)
+    return answers
+
+
+check("04.3", run)
+"""
+
 WRONG = {
     "00.1": [
         ('check("00.1", "auto")', "looks at RAY_ADDRESS"),
@@ -232,5 +269,56 @@ WRONG = {
             ),
             "written in place",
         ),
+    ],
+    "04.1": [
+        ('check("04.1", Evaluator.remote([]))', "it leaks"),
+        ('check("04.1", Evaluator.remote(deque()))', "it leaks"),
+        ('check("04.1", Evaluator.remote())', "it keeps no array"),
+        ('check("04.1", Evaluator.remote(deque(maxlen=3)))', "it keeps 3 arrays"),
+        ('check("04.1", Evaluator.remote(deque(maxlen=8)))', "it keeps 8 arrays"),
+        ('check("04.1", Evaluator)', "that is a class still"),
+        ('check("04.1", deque(maxlen=4))', "an actor is wanted"),
+    ],
+    "04.2": [
+        (
+            _LOOP.format(full="_, pending = ray.wait(pending)", end="return ray.get(pending)"),
+            "8 results of 40 items",
+        ),
+        (
+            _LOOP.format(
+                full="done, pending = ray.wait(pending); results += ray.get(done)",
+                end="return results + ray.get(pending)",
+            ),
+            "in the order in which they ended",
+        ),
+        (_LOOP.format(full="pass", end="return ray.get(pending)"), "40 calls were in flight"),
+        (_LOOP.format(full="pass", end="return pending"), "these are references"),
+        (_LOOP.format(full="pass", end="ray.get(pending)"), "forget the return"),
+        ('check("04.2", lambda f, items, window: [ray.get(f.remote(i)) for i in items])', "one call at a time"),
+        (
+            _LOOP.format(
+                full="results.append(quiet(pending.pop(0)))", end="return results + list(map(quiet, pending))"
+            ),
+            "nobody heard of it",
+        ),
+        ('check("04.2", lambda f, items, window: [f.remote(items[n]) for n in range(len(items))])', "TypeError"),
+    ],
+    "04.3": [
+        (
+            "def run(make_actor, numbers, budget_mb):\n"
+            "    actors = [make_actor(), make_actor()]\n"
+            "    return ray.get([actors[n % 2].evaluate.remote(n) for n in numbers])\n\n"
+            'check("04.3", run)',
+            "after it had said that it is over",
+        ),
+        (
+            "def run(make_actor, numbers, budget_mb):\n"
+            "    return [ray.get(make_actor().evaluate.remote(n)) for n in numbers]\n\n"
+            'check("04.3", run)',
+            "24 actors for 24 calls",
+        ),
+        (_POOL.format(workers=1, answer="answers.append(ray.get(done))"), "one call at a time"),
+        (_POOL.format(workers=2, answer="answers[:] = [ray.get(done)]"), "1 of 24 numbers"),
+        ('check("04.3", lambda make_actor, numbers, budget_mb: print(make_actor()))', "forget the return"),
     ],
 }

@@ -1,0 +1,129 @@
+"""Checkers of lesson 04, The memory leak, and the queue in front of it."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from klaw_course import cluster, memory
+from klaw_course.check import need
+
+
+def bounded_cache(answer) -> str:
+    need(not isinstance(answer, ray.actor.ActorClass), "that is a class still: .remote(...) makes the actor.")
+    need(isinstance(answer, ray.actor.ActorHandle), f"an actor is wanted, and this is {answer!r}.")
+    own_mb = [ray.get(answer.evaluate.remote(number), timeout=30)[1] for number in range(24)]
+    kept = ray.get(answer.__ray_call__.remote(_cached), timeout=30)
+    need(kept is not None, "it keeps no array; the last four are wanted.")
+    array_mb, count = kept
+    grown = own_mb[-1] - own_mb[3]
+    need(count <= 4 or count >= 24, f"it keeps {count} arrays; the last four are wanted.")
+    need(count <= 4, f"after 24 calls it keeps {count} arrays, and grew by {grown:.0f} MiB since the fourth: it leaks.")
+    need(count == 4, f"it keeps {count} arrays; the last four are wanted.")
+    need(grown < 4 * array_mb, f"four arrays are in its cache, but it grew by {grown:.0f} MiB since the fourth call.")
+    return f"four arrays, and {grown:+.0f} MiB from the 4th call to the 24th."
+
+
+def _cached(self):
+    return None if self.cache is None else (max([0, *(a.nbytes / 2**20 for a in self.cache)]), len(self.cache))
+
+
+class _Counted:
+    """Has ``remote`` as a remote function has, and notes how many of its calls were unfinished at once."""
+
+    def __init__(self, function):
+        self.function, self.refs, self.most = function, [], 0
+
+    def remote(self, item):
+        self.refs.append(self.function.remote(item))
+        _, unfinished = ray.wait(self.refs, num_returns=len(self.refs), timeout=0, fetch_local=False)
+        self.most = max(self.most, len(unfinished))
+        return self.refs[-1]
+
+
+@ray.remote
+def _slow_first(number):
+    time.sleep(0.4 if number == 0 else 0.02)
+    return number * 10
+
+
+@ray.remote
+def _fails_at_one(number):
+    if number == 1:
+        raise LookupError("item 1 has no result")
+    return number
+
+
+def nothing_lost(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def collect(...): ...")
+    ray.get([_slow_first.remote(1) for _ in range(4)])  # so that no worker has to be born meanwhile
+    counted = _Counted(_slow_first)
+    results = answer(counted, (number for number in range(40)), 8)
+    need(results is not None, "it gives None; did you forget the return?")
+    results, wanted = list(results), [10 * number for number in range(40)]
+    need(not any(isinstance(one, ray.ObjectRef) for one in results), "these are references; ray.get gives results.")
+    need(len(results) == 40, f"{len(results)} results of 40 items: what ray.wait said is done was thrown away.")
+    need(sorted(results) == wanted, f"some results are wrong or twice: {results}.")
+    need(counted.most > 1, "one call at a time: nothing runs side by side.")
+    need(counted.most <= 8, f"{counted.most} calls were in flight at once; the window is 8.")
+    need(results == wanted, f"all are there, but in the order in which they ended: {results[:4]}...; carry an index.")
+    try:
+        answer(_fails_at_one, range(8), 2)
+    except LookupError:
+        return "40 results of 40, in order, 8 in flight at most; and the error of a call is raised."
+    need(False, "the call for item 1 of 8 failed, and nobody heard of it.")
+
+
+@ray.remote  # no CPU of its own: an actor that a learner forgot may hold one
+class _Leaky:
+    """Keeps 8 MiB for each call, and writes down what it says, a file for each actor."""
+
+    def __init__(self, folder):
+        self.cache, self.path = [], folder / str(os.getpid())
+        self.path.touch()
+
+    def evaluate(self, number):
+        self.cache.append(np.ones(2**20))
+        own = memory.own_mb(os.getpid())
+        with self.path.open("a") as log:
+            log.write(f"{time.time()} {own}\n")
+        time.sleep(0.1)
+        return number, own
+
+
+def recycling_pool(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def run(...): ...")
+    folder = Path(cluster.current().session_dir) / "exercise-04.3"
+    folder.mkdir(exist_ok=True)
+    try:
+        start_mb = ray.get(_Leaky.remote(folder).evaluate.remote(0))[1]
+        for path in folder.iterdir():
+            path.unlink()
+        budget_mb = start_mb + 4 * 8 + 4  # over it with the sixth call
+        answers = answer(lambda: _Leaky.remote(folder), iter(range(24)), budget_mb)
+        return _judge(answers, [path.read_text().split("\n")[:-1] for path in folder.iterdir()], budget_mb)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _judge(answers, logs: list[list[str]], budget_mb: float) -> str:
+    need(answers is not None, "it gives None; did you forget the return?")
+    calls = [[tuple(map(float, line.split())) for line in log] for log in logs]
+    late = max((sum(own > budget_mb for _, own in log) - 1 for log in calls), default=0)
+    most = max((own for log in calls for _, own in log), default=0)
+    over = f"it reached {most - budget_mb:.0f} MiB more"
+    need(late < 1, f"an actor got {late} calls after it had said that it is over the budget; {over}.")
+    numbers = sorted(number for number, _ in answers)
+    need(numbers == list(range(24)), f"{len(set(numbers))} of 24 numbers have an answer; none may be lost or twice.")
+    used = len(calls)
+    need(used <= 8, f"{used} actors for 24 calls: one that is within the budget may go on.")
+    ends = sorted(time for log in calls for time, _ in log)
+    overlaps = sum(after - before < 0.09 for before, after in zip(ends, ends[1:], strict=False))
+    need(overlaps >= 4, "one call at a time: the two actors never work side by side.")
+    return f"24 answers from {used} actors; none got a call after {budget_mb:.0f} MiB, the most was {most:.0f}."
+
+
+CHECKERS = {"04.1": bounded_cache, "04.2": nothing_lost, "04.3": recycling_pool}

@@ -47,9 +47,9 @@ def run(make_actor, numbers, budget_mb):
             actor = free.pop() if free else make_actor()
             working[actor.evaluate.remote(waiting.popleft())] = actor
         (done,), _ = ray.wait(list(working))
-        actor, own_mb = working.pop(done), ray.get(done)[1]
+        actor, grown_mb = working.pop(done), ray.get(done)[1]
         {answer}
-        if own_mb <= budget_mb:
+        if grown_mb <= budget_mb:
             free.append(actor)
     return answers
 
@@ -315,10 +315,10 @@ WRONG = {
             "def run(make_actor, numbers, budget_mb):\n"
             "    return [ray.get(make_actor().evaluate.remote(n)) for n in numbers]\n\n"
             'check("04.3", run)',
-            "24 actors for 24 calls",
+            "the 11th actor",
         ),
         (_POOL.format(workers=1, answer="answers.append(ray.get(done))"), "one call at a time"),
-        (_POOL.format(workers=2, answer="answers[:] = [ray.get(done)]"), "1 of 24 numbers"),
+        (_POOL.format(workers=2, answer="answers[:] = [ray.get(done)]"), "1 of 20 numbers"),
         ('check("04.3", lambda make_actor, numbers, budget_mb: print(make_actor()))', "forget the return"),
     ],
 }

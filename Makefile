@@ -32,7 +32,7 @@ format: $(READY) ## put code and notebooks into that style
 doctor: $(READY) ## can this machine run the course?
 	$(BIN)/python -m klaw_course.doctor
 
-bench: $(READY) ## compare ways to submit many calls (minutes)
+bench: $(READY) ## compare ways to submit calls and to pass messages (minutes)
 	$(BIN)/python -m klaw_course.bench all
 
 images: $(READY) ## draw the pictures again

@@ -224,11 +224,24 @@ def table(rows: list[Row], machine: str = "") -> Text:
 
 def _submit(options: argparse.Namespace) -> Text:
     """ways to keep calls in flight"""
-    machine = f"Ray {metadata.version('ray')}, cluster of {CPUS} CPUs on a machine with {os.cpu_count()}"
-    return table(submit(options.tasks, options.rounds), machine)
+    return table(submit(options.tasks, options.rounds), _machine())
 
 
-BENCHMARKS = {"submit": _submit}  # name to a function that gives a table; --help shows its docstring
+def _channel(options: argparse.Namespace) -> Text:
+    """ways to pass messages from one actor to another"""
+    from klaw_course import bench_channel
+
+    return bench_channel.table(bench_channel.channel(options.rounds), _machine())
+
+
+def _machine() -> str:
+    return f"Ray {metadata.version('ray')}, cluster of {CPUS} CPUs on a machine with {os.cpu_count()}"
+
+
+BENCHMARKS = {
+    "submit": _submit,
+    "channel": _channel,
+}  # name to a function that gives a table; --help shows its docstring
 
 
 class _Parser(argparse.ArgumentParser):
@@ -249,7 +262,7 @@ def main(argv: list[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser("python -m klaw_course.bench", epilog=f"benchmarks:{known}", formatter_class=raw)
     parser.add_argument("benchmark", choices=[*BENCHMARKS, "all"])
-    parser.add_argument("--tasks", type=_count, default=5000, help="tasks of a run (default: 5000)")
+    parser.add_argument("--tasks", type=_count, default=5000, help="of a run of submit (default: 5000)")
     parser.add_argument("--rounds", type=_count, default=3, help="measured runs of each way (default: 3)")
     try:
         options = parser.parse_args(argv)

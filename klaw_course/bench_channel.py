@@ -18,7 +18,7 @@ from klaw_course.show import Text
 SIZES = {
     "100 B": (100, 20_000, 10_000, 100),
     "10 KB": (10_000, 5_000, 1_000, 50),
-    "1 MB": (10**6, 200, 32, 8),
+    "1 MB": (10**6, 200, 64, 8),
     "10 MB": (10**7, 60, 8, 2),
 }
 SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times fewer messages, but 20 at least
@@ -227,7 +227,13 @@ def channel(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[s
 
     Returns:
         Way to size to messages per second.
+
+    Raises:
+        ValueError: rounds is less than 1, or a size is not known.
+        RuntimeError: the cluster did not start, or is one of yours.
     """
+    if rounds < 1 or not set(sizes or SIZES) <= set(SIZES):
+        raise ValueError(f"Cannot measure rounds={rounds!r} of {sizes!r}; give 1 or more, and of {', '.join(SIZES)}.")
     from klaw_course import cluster
     from klaw_course.cluster import Node
 
@@ -240,6 +246,7 @@ def channel(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[s
 
 
 def measure(ways: dict[str, Callable], rounds: int, sizes: list[str] | None) -> dict[str, dict[str, float]]:
+    """Run each way at each size, in turns: a change of the machine's load meets every way."""
     sizes = sizes or list(SIZES)
     seen: dict[str, dict[str, list]] = {way: {size: [] for size in sizes} for way in ways}
     with tqdm(total=len(ways) * len(sizes) * (rounds + 1), leave=False) as bar:
@@ -265,4 +272,4 @@ def table(rates: dict[str, dict[str, float]], machine: str = "") -> Text:
     look = dict(disable_numparse=True, colalign=["left"] + ["right"] * len(sizes))
     one = ", ".join(f"{rates[first][size]:,.0f} at {size}" for size in sizes)
     parts = [tabulate(ratios, [f"messages per second, {first} = 1", *sizes], **look), "", f"{first}: {one}", ""]
-    return Text("\n".join([*parts, tabulate(mb, ["MB per second", *sizes], **look), machine]))
+    return Text("\n".join([*parts, tabulate(mb, ["MB per second", *sizes], **look), "", machine]).rstrip())

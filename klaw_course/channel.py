@@ -11,7 +11,8 @@ What it promises:
 
 - **Capacity** bounds the items that are anywhere between ``send`` and ``recv``: in a sender, on the way, in the
   channel, in a receiver. A sender needs a *credit* for each item; there are as many credits as the capacity.
-- **Order**: the items of a sender arrive in its order. Several receivers share them, each getting its part in order.
+- **Order**: the items of a sender arrive in its order. Several receivers share them, each getting its part in order;
+  only what is handed out a second time (see *once*) comes late.
 - **Once**: an item goes to one receiver. If a receiver's process dies, what it was handed but had not reported as
   taken goes to another: *at least once*, the last may come twice. ``redeliver=False``: *at most once*, it is lost.
 - **End**: after ``close()`` no new credit is given; what was sent is delivered, then receivers end. Nobody polls.
@@ -39,7 +40,7 @@ import ray
 
 DELAY_S = 0.005  # for which an item waits for others
 BATCH = 512  # items in a batch, at most
-PUSH_BYTES, PULL_BYTES = 2**20, 2**22  # a batch that has as many bytes is sent on
+PUSH_BYTES, PULL_BYTES = 2**23, 2**23
 IN_FLIGHT = 4  # batches of a sender that are on their way
 
 
@@ -398,7 +399,7 @@ class Sender(_End):
     def _put(self, item: object) -> None:
         size = len(item) if isinstance(item, (bytes, bytearray, str)) else getattr(item, "nbytes", 64)
         if size >= self._channel._by_reference_from:
-            item = _Reference(ray.put(item))
+            item, size = _Reference(ray.put(item)), PUSH_BYTES // 4  # short, but it has cost too much to wait for many
         self._batch.append((size, item))
         self._bytes += size
         self._credits -= 1
@@ -489,7 +490,8 @@ class Receiver(_End):
             raise ValueError(f"Cannot prefetch {prefetch!r} items; give 0 or more.")
         super().__init__(channel)
         self._prefetch, self._redeliver = prefetch, redeliver
-        self._ready, self._taken, self._call, self._end = deque(), 0, None, False
+        self._ready, self._taken, self._told = deque(), 0, 0.0
+        self._call, self._end = None, False
 
     def recv(self, timeout: float | None = None) -> object:
         """The next item; waits for it.
@@ -504,10 +506,9 @@ class Receiver(_End):
                 self._fetch(timeout)
             item = self._ready.popleft()
             self._taken += 1
-            if not self._ready:
+            if not self._ready or time.monotonic() - self._told > DELAY_S:
+                self._told = time.monotonic()
                 self._actor.took.remote(self._id, self._taken)
-                if self._prefetch:
-                    self._ask()
         return ray.get(item.ref) if isinstance(item, _Reference) else item
 
     def try_recv(self, default: object = None) -> object:

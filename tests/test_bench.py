@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from klaw_course import bench
+from klaw_course import bench, bench_channel
 from klaw_course.bench import Row
 
 FLOOD = Row("flood", 1000, (0.001, 0.002, 0.009), (0.0004, 0.0001, 0.0002), (7.0, 30.0, 8.25))
@@ -114,3 +114,29 @@ def test_a_small_run_on_a_cluster_gives_a_row_for_each_way(no_cluster):
     assert {row.way: row.results for row in rows} == {row.way: 40 if "Pool" in row.way else 200 for row in rows}
     assert all(len(row.seconds) == len(row.cpu_s) == len(row.memory_mb) == 2 for row in rows)
     assert all(min(row.seconds) > 0 for row in rows)
+
+
+# --- ways to pass messages --------------------------------------------------------------------------------------------
+
+RATES = {"slow": {"100 B": 100.0, "1 MB": 10.0}, "fast": {"100 B": 2500.0, "1 MB": 4.0}}
+
+
+def test_the_table_of_messages_has_ratios_and_megabytes():
+    ratios, one, mb = bench_channel.table(RATES, "Ray 1.2.3").split("\n\n")[:3]
+    assert [line.split() for line in ratios.splitlines()[2:]] == [["slow", "1.0", "1.0"], ["fast", "25.0", "0.4"]]
+    assert one == "slow: 100 at 100 B, 10 at 1 MB"
+    assert [line.split()[-1] for line in mb.splitlines()[2:4]] == ["10", "4"]
+
+
+@pytest.mark.parametrize(("rounds", "sizes"), [(0, None), (1, ["1 GB"])])
+def test_no_round_and_no_such_size_are_refused_before_a_cluster_starts(rounds, sizes):
+    with pytest.raises(ValueError, match="give 1 or more, and of 100 B"):
+        bench_channel.channel(rounds, sizes)
+
+
+def test_every_way_to_pass_messages_passes_them_all(no_cluster, monkeypatch):
+    small = {"100 B": (100, 40, 20, 10), "1 MB": (10**6, 4, 4, 2)}
+    monkeypatch.setattr(bench_channel, "SIZES", small)
+    rates = bench_channel.channel(rounds=1)
+    assert len(rates) == 9 and all(set(of) == set(small) for of in rates.values())
+    assert all(rate > 0 for of in rates.values() for rate in of.values())

@@ -64,7 +64,8 @@ class _Sending:
     """What the channel knows of a sender: credits it has, the next batch, and batches that overtook it."""
 
     granted: int = 0
-    acquired: tuple = (-1, 0)  # the last call of ``acquire`` that was served, and its credits
+    begun: int = -1  # the last call of ``acquire`` that is known
+    acquired: tuple = (-1, 0)  # the last one that was served, and its credits
     next: int = 0
     early: dict = field(default_factory=dict)
 
@@ -90,7 +91,8 @@ class _Buffer:
         self.receivers: dict[str, _Receiving] = {}
         self.want_credits, self.want_items = deque(), deque()  # (future, who, how many, number of the call)
         self.present: dict[str, Future] = {}
-        self.gone, self.cancelled, self.watching = set(), set(), set()
+        self.gone: dict[str, None] = {}  # the last who left; a call of theirs may come late
+        self.cancelled, self.watching = set(), set()
         self.closed, self.high_water, self.sent, self.taken = False, 0, 0, 0
         self.lock = threading.Lock()  # groups run in different threads
 
@@ -118,16 +120,20 @@ class _Buffer:
     @ray.method(concurrency_group="credits")
     async def acquire(self, who: str, want: int, call: int) -> int | None:
         """Wait until there are credits; None if the channel is closed."""
+        with self.lock:
+            if who not in self.gone:
+                self.senders.setdefault(who, _Sending()).begun = call
         return await self._wait(self.want_credits, who, want, call)
 
     async def cancel(self, who: str, call: int) -> int:
         """End that call of ``acquire``, which may not have begun; the credits that it got nevertheless."""
         with self.lock:
-            self.cancelled.add((who, call))
+            sender = self.senders.get(who)
+            if sender is None or sender.begun < call:
+                self.cancelled.add((who, call))
             for waiter in [one for one in self.want_credits if one[1] == who]:
                 self.want_credits.remove(waiter)
                 waiter[0].set_result(0)
-            sender = self.senders.get(who)
             return sender.acquired[1] if sender and sender.acquired[0] == call else 0
 
     @ray.method(concurrency_group="items")
@@ -166,7 +172,9 @@ class _Buffer:
         """Forget a sender or receiver: its credits come back, and what it had been handed goes to others."""
         with self.lock:
             self._took(who, total)
-            self.gone.add(who)
+            self.gone[who] = None
+            if len(self.gone) > 10_000:
+                del self.gone[next(iter(self.gone))]
             if sender := self.senders.pop(who, None):
                 self.free += sender.granted
             if receiver := self.receivers.pop(who, None):
@@ -205,6 +213,7 @@ class _Buffer:
         future = Future()
         with self.lock:
             if who in self.gone or (who, call) in self.cancelled:
+                self.cancelled.discard((who, call))
                 return None
             waiters.append((future, who, want, call))
             self._serve()

@@ -168,6 +168,22 @@ def test_timeouts_say_what_is_full_or_empty_and_lose_nothing():
     assert receiver.recv(timeout=5) == 4
 
 
+def test_a_sender_that_gives_up_again_and_again_leaves_nothing_in_the_channel():
+    channel = Channel(1, waiting=1)
+    ray.get(produce.remote(channel, 0, 1))
+    senders = [channel.sender() for _ in range(3)]
+    for sender in senders * 3:  # one may wait; the others have not begun to when they give up
+        with pytest.raises(TimeoutError):
+            sender.send("too much", timeout=0.02)
+    channel.close()
+
+    def state(buffer):
+        return len(buffer.want_credits), len(buffer.cancelled), buffer.free
+
+    wait_until(lambda: ray.get(channel._actor.__ray_call__.remote(state)) == (0, 0, 0), "all calls to be answered")
+    assert list(channel) == [(0, 0)]
+
+
 def test_after_the_end_senders_get_one_clear_error_and_receivers_what_was_sent():
     channel = Channel(10)
     sender = channel.sender()

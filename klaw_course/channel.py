@@ -40,7 +40,7 @@ import ray
 
 DELAY_S = 0.005  # for which an item waits for others
 BATCH = 512  # items in a batch, at most
-PUSH_BYTES, PULL_BYTES = 2**23, 2**23
+PUSH_BYTES, PULL_BYTES = 2**23, 2**23  # a batch that has as many bytes is sent on, or handed out
 IN_FLIGHT = 4  # batches of a sender that are on their way
 
 
@@ -339,7 +339,7 @@ class _End:
     def __del__(self) -> None:
         if not sys.is_finalizing() and ray.is_initialized():
             with contextlib.suppress(Exception):
-                self._leave()
+                self.close()
 
     def _leave(self, total: int = 0) -> None:
         if not self._left:
@@ -399,11 +399,6 @@ class Sender(_End):
                 self.flush()
                 self._leave()
         self._used.set()
-
-    def __del__(self) -> None:
-        if not sys.is_finalizing() and ray.is_initialized():
-            with contextlib.suppress(Exception):
-                self.close()
 
     def _put(self, item: object) -> None:
         size = len(item) if isinstance(item, (bytes, bytearray, str)) else getattr(item, "nbytes", 64)
@@ -553,11 +548,6 @@ class Receiver(_End):
         """End this receiver; what it had been handed and did not take goes to another."""
         with self._lock:
             self._leave(self._taken)
-
-    def __del__(self) -> None:
-        if not sys.is_finalizing() and ray.is_initialized():
-            with contextlib.suppress(Exception):
-                self.close()
 
     def _ask(self) -> None:
         if self._call is None and not self._end:

@@ -9,10 +9,11 @@ from functools import partial
 from statistics import median
 
 import numpy as np
+from matplotlib.figure import Figure
 from tabulate import tabulate
 from tqdm.auto import tqdm
 
-from klaw_course.show import Text
+from klaw_course.show import BLUE, CARD, GREY, INK, Picture, Text, style
 
 # name: bytes of a message, messages of a run, messages that may wait, messages of a batch (for Queue)
 SIZES = {
@@ -131,7 +132,8 @@ def _pipe(queue, ready, size, n):
 # --- the ways: each gives seconds for n messages ----------------------------------------------------------------------
 
 
-def _ways() -> dict[str, Callable]:
+def ways() -> dict[str, Callable]:
+    """Name to ``run(size, n, room, batch)``, which gives the seconds for n messages of size bytes; needs a cluster."""
     import ray
     from ray.util.queue import Queue
 
@@ -148,9 +150,10 @@ def _ways() -> dict[str, Callable]:
         def get_ref(self, refs):
             ray.get(refs[0])
 
-    producer, consumer = Peer.remote(), Peer.remote()
-    ray.get([producer.__ray_ready__.remote(), consumer.__ray_ready__.remote()])
     node = ray.get_runtime_context().get_node_id()
+    near = Peer.options(label_selector={"ray.io/node-id": node})  # on one node, whatever the cluster has
+    producer, consumer = near.remote(), near.remote()
+    ray.get([producer.__ray_ready__.remote(), consumer.__ray_ready__.remote()])
 
     def pair(make, put, get):
         def run(size, n, room, batch):
@@ -240,27 +243,55 @@ def channel(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[s
     try:
         if cluster.start(Node("head", cpus=2, store_mb=512)).attached:
             raise RuntimeError("This would load your own cluster; unset KLAW_RAY_ADDRESS and RAY_HEAD_SERVICE_HOST.")
-        return measure(_ways(), rounds, sizes)
+        return measure(ways(), rounds, sizes)
     finally:
         cluster.stop()
 
 
-def measure(ways: dict[str, Callable], rounds: int, sizes: list[str] | None) -> dict[str, dict[str, float]]:
-    """Run each way at each size, in turns: a change of the machine's load meets every way."""
+def measure(
+    ways: dict[str, Callable], rounds: int = 1, sizes: list[str] | None = None, shorter: int = 1, warm: bool = True
+) -> dict[str, dict[str, float]]:
+    """Run each way at each size, in turns: a change of the machine's load meets every way.
+
+    Args:
+        ways: what ``ways()`` gives, or some of it.
+        rounds, sizes: as of ``channel``.
+        shorter: as many times fewer messages, for a first look.
+        warm: whether there is a shorter run before, which does not count.
+    """
     sizes = sizes or list(SIZES)
     seen: dict[str, dict[str, list]] = {way: {size: [] for size in sizes} for way in ways}
-    with tqdm(total=len(ways) * len(sizes) * (rounds + 1), leave=False) as bar:
-        for turn in range(rounds + 1):
+    with tqdm(total=len(ways) * len(sizes) * (rounds + warm), leave=False) as bar:
+        for turn in range(0 if warm else 1, rounds + 1):
             for size in sizes:
                 for way, run in ways.items():
                     bar.set_description(f"{way}, {size}")
                     length, n, room, batch = SIZES[size]
-                    n = max(20, n // SLOW.get(way, 1))
+                    n = max(20, n // SLOW.get(way, 1) // shorter)
+                    n = max(batch, n // batch * batch)  # whole batches
                     n = n if turn else max(batch, n // 10 // batch * batch)
                     seconds = run(length, n, room, batch)
                     seen[way][size] += [n / seconds] if turn else []
                     bar.update()
     return {way: {size: median(rates) for size, rates in by_size.items()} for way, by_size in seen.items()}
+
+
+def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
+    """Draw MB per second, a panel for each size, on an axis in powers of ten; ``table`` gives the numbers."""
+    sizes = list(next(iter(rates.values())))
+    figure = Figure(figsize=(9, 1.1 + 0.3 * len(rates)), facecolor=CARD, layout="constrained")
+    for axes, size in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
+        mb = [of[size] * SIZES[size][0] / 1e6 for of in rates.values()]
+        axes.barh(list(rates), mb, height=0.6, color=[GREY if way == "memory copy" else BLUE for way in rates])
+        for y, value in enumerate(mb):
+            axes.text(value, y, f" {value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
+        axes.set_xscale("log")
+        axes.set_xlim(min(mb) / 3, max(mb) * 12)
+        axes.set_xlabel("MB per second", color=INK, fontsize=9)
+        style(axes, f"messages of {size}")
+    axes.invert_yaxis()
+    figure.suptitle(title, color=INK, fontsize=10)
+    return Picture(figure, f"{title}. MB per second by way and size.\n{table(rates)}")
 
 
 def table(rates: dict[str, dict[str, float]], machine: str = "") -> Text:

@@ -207,7 +207,7 @@ class Cluster:
     def _need_simulation(self, what: str) -> None:
         if not self.simulated:
             kind = "is attached to yours" if self.attached else "has one real node"
-            raise RuntimeError(f"Cannot {what}: this cluster {kind}; start simulated nodes with start(Node(...), ...).")
+            raise RuntimeError(f"Cannot {what}: this cluster {kind}; start one with simulate=True.")
 
     def __repr__(self) -> str:
         if _current is not self:
@@ -227,6 +227,7 @@ def start(
     log_level: str | None = None,
     hide: str | None = None,
     config: dict | None = None,
+    simulate: bool = False,
 ) -> Cluster:
     """Start a private cluster, or attach to one, and print one line about it.
 
@@ -243,6 +244,7 @@ def start(
         hide: a regular expression; lines of workers and raylets that contain it are not shown in the notebook. For
             lessons in which processes die on purpose, which Ray reports at length.
         config: Ray system settings of a private cluster, such as ``{"scheduler_spread_threshold": 1.0}``.
+        simulate: make the only node a simulated one too, so that others can be added later.
 
     Returns:
         The running ``Cluster``.
@@ -254,7 +256,7 @@ def start(
     """
     global _current
     address = _address_to_attach() if address is None else _check_address(address)
-    spec = (nodes, address, log_level, hide, tuple(sorted((config or {}).items())))
+    spec = (nodes, address, log_level, hide, tuple(sorted((config or {}).items())), simulate)
     if _current is not None and ray.is_initialized() and _current._spec == spec:
         print(f"Already running. {_current}")
         return _current
@@ -269,7 +271,7 @@ def start(
         if nodes or config:
             print("Attached, so nodes and settings are as you started them, not as the lesson asks.")
     else:
-        _current = _start_private(nodes or (Node("head"),), log_level, config or {})
+        _current = _start_private(nodes or (Node("head"),), log_level, config or {}, simulate)
     _current._spec = spec
     if hide and not _current.attached:
         _show_lines(but_not=f"{_START_UP_LINES}|{hide}")
@@ -403,10 +405,11 @@ def _knock(address: str, host: str, port: int) -> None:
 # --- a private cluster -----------------------------------------------------------------------------------------------
 
 
-def _start_private(nodes: tuple[Node, ...], log_level: str | None, config: dict) -> Cluster:
-    if len(nodes) > 1 and sys.platform == "win32":
+def _start_private(nodes: tuple[Node, ...], log_level: str | None, config: dict, simulate: bool) -> Cluster:
+    simulate |= len(nodes) > 1
+    if simulate and sys.platform == "win32":
         print("Simulated nodes do not work on Windows: one node is started, and the lesson says what it skips.")
-        nodes = nodes[:1]
+        nodes, simulate = nodes[:1], False
     _remove_stale_folders()
     for attempt in (1, 2):
         folder = _private_folder()
@@ -431,7 +434,7 @@ def _start_private(nodes: tuple[Node, ...], log_level: str | None, config: dict)
         simulation = None
         try:
             with _scratch_in(folder), _without_c_messages():
-                if len(nodes) == 1:
+                if not simulate:
                     info = _start_one(nodes[0], config)
                 else:
                     from ray.cluster_utils import Cluster as Simulation

@@ -136,6 +136,100 @@ def grid_table(panels: dict) -> Text:
     return Text(tabulate(body, headers=["", *nodes]))
 
 
+def flow(panels: dict, title: str = "") -> Picture:
+    """Draw what went into a buffer and what came out of it: two climbing steps, and between them what it holds.
+
+    Args:
+        panels: caption to the buffer's log, a list of (second, step): +n for n items in, -n for n items out. The
+            panels share the axis of the items, and each begins with the first second of its log.
+        title: a line above the panels.
+
+    Raises:
+        ValueError: there are no panels, or a log is empty.
+    """
+    from matplotlib.figure import Figure
+
+    if not panels or not all(panels.values()):
+        raise ValueError("There is nothing to draw: no panel, or one without a log.")
+    figure = Figure(figsize=(9, 3.4), facecolor=CARD, layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (caption, log) in zip(all_axes, panels.items(), strict=True):
+        seconds, sent, taken = _progress(log)
+        axes.fill_between(seconds, taken, sent, step="post", color=BLUE, alpha=0.25, label="held")
+        axes.step(seconds, sent, where="post", color=BLUE, label="in")
+        axes.step(seconds, taken, where="post", color=VERMILLION, linestyle="--", label="out")
+        style(axes, caption)
+        axes.set_xlabel("seconds", color=INK, fontsize=9)
+    all_axes[0].set_ylabel("items", color=INK, fontsize=9)
+    figure.legend(
+        *all_axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8.5, frameon=False
+    )
+    figure.suptitle(title, color=INK, fontsize=10)
+    return Picture(figure, f"{title}. Items into and out of buffers over time.\n{flow_table(panels)}")
+
+
+def flow_table(panels: dict) -> Text:
+    """The numbers of ``flow``: a line for each panel."""
+    from tabulate import tabulate
+
+    lines = []
+    for caption, log in panels.items():
+        seconds, sent, taken = _progress(log)
+        held = max(into - out for into, out in zip(sent, taken, strict=True))
+        last_in = max((second for second, (_, step) in zip(seconds[1:], log, strict=True) if step > 0), default=0.0)
+        lines.append([caption, sent[-1], taken[-1], held, f"{last_in:.2f}", f"{seconds[-1]:.2f}"])
+    return Text(tabulate(lines, ["", "in", "out", "most held", "last in at s", "ends at s"], disable_numparse=True))
+
+
+def _progress(log: list) -> tuple[list, list, list]:
+    seconds, sent, taken = [0.0], [0], [0]
+    for second, step in log:
+        seconds.append(second - log[0][0])
+        sent.append(sent[-1] + max(step, 0))
+        taken.append(taken[-1] + max(-step, 0))
+    return seconds, sent, taken
+
+
+def lanes(spans: dict, title: str = "") -> Picture:
+    """Draw who was busy when: a lane for each name, a bar for each span, with its label if there is one.
+
+    Args:
+        spans: name to a list of (begin, end) or (begin, end, label), in seconds of one clock.
+        title: a line above the picture.
+
+    Raises:
+        ValueError: there are no spans.
+    """
+    from matplotlib.figure import Figure
+
+    if not any(spans.values()):
+        raise ValueError("There is nothing to draw: 0 spans.")
+    began = min(one[0] for of in spans.values() for one in of)
+    figure = Figure(figsize=(9, 0.9 + 0.45 * len(spans)), facecolor=CARD, layout="constrained")
+    axes = figure.subplots()
+    for y, of in enumerate(spans.values()):
+        for begin, end, *label in of:
+            axes.barh(y, end - begin, left=begin - began, height=0.6, color=BLUE, edgecolor=CARD, linewidth=0.8)
+            middle = (begin + end) / 2 - began
+            axes.text(middle, y, "".join(map(str, label)), ha="center", va="center", color="white", fontsize=8)
+    axes.set_yticks(range(len(spans)), list(spans))
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds", color=INK, fontsize=9)
+    style(axes, title)
+    return Picture(figure, f"{title}. Who was busy when.\n{lanes_table(spans)}")
+
+
+def lanes_table(spans: dict) -> Text:
+    """The numbers of ``lanes``: for each name its spans, when it began and ended, and how much of that it was busy."""
+    from tabulate import tabulate
+
+    lines, zero = [], min(one[0] for of in spans.values() for one in of)
+    for name, of in spans.items():
+        begin, end, busy = min(one[0] for one in of), max(one[1] for one in of), sum(one[1] - one[0] for one in of)
+        lines.append([name, len(of), begin - zero, end - zero, 100 * busy / (end - begin)])
+    return Text(tabulate(lines, ["", "spans", "from s", "to s", "busy %"], floatfmt=("", "d", ".2f", ".2f", ".0f")))
+
+
 def _labels(what: int | list) -> list[str]:
     return ["✓"] * what if isinstance(what, int) else [str(label) for label in what]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-CELLS = (40, 82)
+CELLS = (40, 90)
 WORDS = (1000, 2300)
 LINES_MEDIAN, LINES_MAX = 10, 20  # a lesson on actors is full of classes; most cells are 1 to 6 lines
 EPISODES = (4, 10)

@@ -57,6 +57,87 @@ def run(make_actor, numbers, budget_mb):
 check("04.3", run)
 """
 
+_SHELF = """
+class BoundedShelf:
+    def __init__(self, capacity):
+        self.capacity, self.items, self.changed = capacity, deque(), asyncio.Condition()
+
+    async def put(self, item):
+        {put}
+
+    async def get(self):
+        {get}
+
+check("05.1", BoundedShelf)
+"""
+_PUT = """async with self.changed:
+            await self.changed.wait_for(lambda: len(self.items) < self.capacity)
+            self.items.append(item)
+            self.changed.notify_all()"""
+_GET = """async with self.changed:
+            await self.changed.wait_for(lambda: self.items)
+            self.changed.notify_all()
+            return self.items.popleft()"""
+_TOTAL = """
+@ray.remote(num_cpus=0)
+def add_up(channel):
+    {worker}
+
+def total(channel, numbers, workers):
+    adding = [add_up.remote(channel) for _ in range(workers)]
+    {send}
+    return {end}
+
+check("05.2", total)
+"""
+_ADD = "return sum(number or 0 for number in channel)"
+_SEND = """with channel.sender() as sender:
+        for number in numbers:
+            sender.send(number)
+    {after}"""
+_FAN_IN = """
+@ray.remote(num_cpus=0)
+def forward(source, out, close=False):
+    with out.sender() as sender:
+        for item in source:
+            sender.send(item)
+    if close:
+        out.close()
+
+@ray.remote(num_cpus=0)
+def close_after(out, forwarding):
+    ray.get(forwarding)
+    out.close()
+
+@ray.remote(num_cpus=0)
+def forward_all(sources, out):
+    with out.sender() as sender:
+        for source in sources:
+            for item in source:
+                sender.send(item)
+    out.close()
+
+@ray.remote(num_cpus=0)
+def shuffle(source, out):
+    items = list(source)
+    with out.sender() as sender:
+        for item in items[::-1]:
+            sender.send(item)
+
+@ray.remote(num_cpus=0)
+def twice(source, out):
+    with out.sender() as sender:
+        for item in source:
+            sender.send(item)
+            sender.send(item)
+
+def fan_in(sources):
+    out = Channel(capacity=16)
+    {body}
+
+check("05.3", fan_in)
+"""
+
 WRONG = {
     "00.1": [
         ('check("00.1", "auto")', "looks at RAY_ADDRESS"),
@@ -320,5 +401,70 @@ WRONG = {
         (_POOL.format(workers=1, answer="answers.append(ray.get(done))"), "one call at a time"),
         (_POOL.format(workers=2, answer="answers[:] = [ray.get(done)]"), "1 of 20 numbers"),
         ('check("04.3", lambda make_actor, numbers, budget_mb: print(make_actor()))', "forget the return"),
+    ],
+    "05.1": [
+        ('check("05.1", Shelf)', "BoundedShelf(2) cannot be made"),
+        (_SHELF.format(put="self.items.append(item)", get="return self.items.popleft()"), "get raised"),
+        (_SHELF.format(put=_PUT, get="return self.items.popleft() if self.items else None"), "came back at once"),
+        (_SHELF.format(put=_PUT.replace("self.changed.notify_all()", "pass"), get=_GET), "not woken by a put"),
+        (_SHELF.format(put=_PUT, get=_GET.replace("self.changed.notify_all()", "pass")), "not woken by a get"),
+        (_SHELF.format(put=_PUT.replace("< self", "<= self"), get=_GET), "more than two items"),
+        (_SHELF.format(put=_PUT.replace("< self.capacity", "< self.capacity - 1"), get=_GET), "put number 2 waits"),
+        (_SHELF.format(put=_PUT, get=_GET.replace("popleft", "pop")), "1 and 2 were put first"),
+        (
+            _SHELF.format(
+                put=_PUT,
+                get="while not self.items: await asyncio.sleep(0.01)\n        " + _GET,
+            ),
+            "looks again and again",
+        ),
+        ('check("05.1", ray.remote(Shelf).remote())', "an actor already"),
+    ],
+    "05.2": [
+        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="pass"), end="sum(ray.get(adding))"), "has not come back"),
+        (
+            _TOTAL.format(worker=_ADD, send=_SEND.format(after="sender.send(None)"), end="sum(ray.get(adding))"),
+            "ChannelClosed",
+        ),
+        (
+            _TOTAL.format(
+                worker="return sum(iter(channel.receiver().recv, None))",
+                send=_SEND.format(after="channel.close()"),
+                end="sum(ray.get(adding))",
+            ),
+            "a worker raised",
+        ),
+        (
+            _TOTAL.format(
+                worker="return sum(channel)", send=_SEND.format(after="channel.close()"), end="sum(ray.get(adding))"
+            ),
+            "a worker raised",
+        ),
+        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="None"), "forget the return"),
+        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="adding[0]"), "a reference"),
+        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="ray.get(adding[0])"), "it gave"),
+        ('check("05.2", lambda channel, numbers: sum(numbers))', "TypeError"),
+    ],
+    "05.3": [
+        (_FAN_IN.format(body="forward_all.remote(sources, out); return out"), "while source 0 is silent"),
+        (_FAN_IN.format(body="[forward.remote(s, out) for s in sources]; return out"), "it does not end"),
+        (_FAN_IN.format(body="[forward.remote(s, out, True) for s in sources]; return out"), "two of three sources"),
+        (
+            _FAN_IN.format(body="close_after.remote(out, [shuffle.remote(s, out) for s in sources]); return out"),
+            "while source 0 is silent",
+        ),
+        (
+            _FAN_IN.format(body="close_after.remote(out, [twice.remote(s, out) for s in sources]); return out"),
+            "came after all 40 items",
+        ),
+        (
+            _FAN_IN.format(body="close_after.remote(out, [forward.remote(s, out) for s in sources])"),
+            "a Channel is wanted",
+        ),
+        (_FAN_IN.format(body="return sources[0]"), "one of the sources"),
+        (
+            _FAN_IN.format(body="ray.get([forward.remote(s, out) for s in sources]); return out"),
+            "has not come back after 5 s",
+        ),
     ],
 }

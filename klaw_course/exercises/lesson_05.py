@@ -1,0 +1,198 @@
+"""Checkers of lesson 05, Channels, and a Channel worth keeping."""
+
+import contextlib
+import random
+import threading
+import time
+
+import ray
+
+from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
+from klaw_course.check import need
+
+_WAIT_S = 3  # for what must come, and comes in milliseconds
+_QUIET_S = 0.4  # in which what must not come does not
+
+
+def bounded_shelf(answer) -> str:
+    need(not isinstance(answer, ray.actor.ActorHandle), "that is an actor already; give the class.")
+    is_actor = isinstance(answer, ray.actor.ActorClass)
+    need(is_actor or isinstance(answer, type), f"a class is wanted, and this is {answer!r}.")
+    make = (answer if is_actor else ray.remote(answer)).options(num_cpus=0)
+    shelf = make.remote(2)
+    try:
+        return _fill_and_empty(shelf)
+    finally:
+        ray.kill(shelf)
+
+
+def _fill_and_empty(shelf) -> str:
+    try:
+        ray.get(shelf.__ray_ready__.remote(), timeout=20)
+    except ray.exceptions.RayActorError as error:
+        need(False, f"BoundedShelf(2) cannot be made: {_last_line(error)}")
+    early = shelf.get.remote()
+    need(not _done(early, _QUIET_S), "get of an empty shelf came back at once; it waits for an item.")
+    puts = [shelf.put.remote(0)]
+    need(_done(early, _WAIT_S), "a get that waited was not woken by a put.")
+    need(ray.get(early) == 0, f"0 was put, and get gave {ray.get(early)!r}.")
+    for number in (1, 2):
+        puts.append(shelf.put.remote(number))
+        need(_done(puts[-1], _WAIT_S), f"the capacity is 2, but put number {number} waits.")
+    puts += [shelf.put.remote(number) for number in (3, 4)]
+    need(
+        not _done(puts[-1], _QUIET_S) and not _done(puts[-2], 0), "the capacity is 2, and it took more than two items."
+    )
+    last = []
+    for _ in range(4):
+        last.append(shelf.get.remote())
+        need(_done(last[-1], _WAIT_S), "a get of a full shelf does not come back: who waits holds it up.")
+    need(_done(puts[-1], _WAIT_S) and _done(puts[-2], _WAIT_S), "a put that waited was not woken by a get.")
+    got = ray.get([*last, *puts])[:4]
+    need(got[:2] == [1, 2] and sorted(got[2:]) == [3, 4], f"1 and 2 were put first, and get gave {got}.")
+    waiting = [shelf.get.remote() for _ in range(100)]
+    busy = _cpu_s(shelf)
+    ray.get([shelf.put.remote(0) for _ in waiting] + waiting, timeout=20)
+    need(busy < 0.1, f"while 100 get wait, it uses {busy:.2f} s of CPU time a second: it looks again and again.")
+    return "two items at most, in their order, and nobody looks again and again."
+
+
+def _cpu_s(actor) -> float:
+    """CPU seconds of the actor's process in a second."""
+
+    def used(self):
+        return time.process_time()
+
+    before = ray.get(actor.__ray_call__.remote(used), timeout=20)
+    time.sleep(1)
+    return ray.get(actor.__ray_call__.remote(used), timeout=20) - before
+
+
+def _done(call, timeout_s: float) -> bool:
+    done, _ = ray.wait([call], timeout=timeout_s)
+    if done:
+        try:
+            ray.get(call)
+        except ray.exceptions.RayTaskError as error:
+            need(False, f"put or get raised {_last_line(error)}")
+        except ray.exceptions.RayActorError as error:
+            need(False, f"the actor died: {_last_line(error)}")
+    return bool(done)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
+
+
+def total(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def total(channel, ...): ...")
+    for numbers, workers in (([1, 2, 3, 4, 5], 1), ([*range(20), None, *range(20)], 2)):
+        wanted = sum(number or 0 for number in numbers)
+        channel = Channel(capacity=4)
+        done, value = _in_time(lambda c=channel, n=numbers, w=workers: answer(c, n, w), [channel])
+        need(done, f"with {workers} worker(s) it has not come back after 15 s: somebody waits for more numbers.")
+        need(not isinstance(value, ray.ObjectRef), "this is a reference; the sum is wanted.")
+        need(value is not None, "it gives None; did you forget the return?")
+        need(
+            value == wanted,
+            f"the sum of {len(numbers)} numbers is {wanted}; with {workers} worker(s) it gave {value!r}.",
+        )
+    return "the workers end because the channel is closed, and the sums are right."
+
+
+def _in_time(call, channels: list, seconds: float = 15):
+    """(whether it ended, what it gave). If it is late, the channels are killed: then what waits for them ends."""
+    result = []
+
+    def run():
+        try:
+            result.append((call(), None))
+        except Exception as error:
+            result.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    ended = list(result)
+    if not ended:
+        for channel in channels:
+            ray.kill(channel._actor)
+        thread.join(10)
+    if not ended:
+        return False, None
+    value, error = ended[0]
+    if isinstance(error, (ChannelClosed, ChannelBroken)):
+        need(False, f"{type(error).__name__}: {error}")
+    if isinstance(error, ray.exceptions.RayTaskError):
+        need(False, f"a worker raised {_last_line(error)}")
+    if error is not None:
+        raise error
+    return True, value
+
+
+def fan_in(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def fan_in(sources): ...")
+    sources = [Channel(capacity=4) for _ in range(3)]
+    out = []
+    try:
+        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 5)
+        need(in_time, "it has not come back after 5 s, and the sources have not ended: the work belongs into tasks.")
+        need(isinstance(merged, Channel), f"a Channel is wanted, and this is {merged!r}.")
+        out.append(merged)
+        need(merged not in sources, "this is one of the sources; a new channel is wanted.")
+        return _listen(sources, merged)
+    finally:
+        for channel in [*sources, *out]:
+            ray.kill(channel._actor)  # and what waits for it ends
+
+
+def _listen(sources: list, merged: Channel) -> str:
+    """Source 0 says nothing until all of 1 and 2 is there; then it is closed last."""
+    receiver, got = merged.receiver(prefetch=0), []
+    senders = [source.sender() for source in sources]
+    threads = [threading.Thread(target=_send, args=(senders[n], n), daemon=True) for n in (1, 2)]
+    for thread in threads:
+        thread.start()
+    with contextlib.suppress(TimeoutError, ChannelClosed):
+        while len(got) < 40:
+            got.append(receiver.recv(timeout=8))
+    count = [sum(item[0] == n for item in got) for n in (1, 2)]
+    need(len(got) >= 40, f"while source 0 is silent, {len(got)} of the 40 items of 1 and 2 came: {count}.")
+    for thread in threads:
+        thread.join()
+    for n in (1, 2):
+        senders[n].close()
+        sources[n].close()
+    with contextlib.suppress(TimeoutError):
+        try:
+            extra = receiver.recv(timeout=2 * _QUIET_S)
+            need(False, f"{extra!r} came after all 40 items.")
+        except ChannelClosed:
+            need(False, "it ended when two of three sources had ended.")
+    _send(senders[0], 0)
+    senders[0].close()
+    sources[0].close()
+    try:
+        while len(got) <= 60:
+            got.append(receiver.recv(timeout=8))
+    except TimeoutError:
+        need(len(got) < 60, "all items came, but it does not end.")
+        need(False, f"{len(got)} of 60 items came, and then no more.")
+    except ChannelClosed:
+        pass
+    need(len(set(got)) == len(got) == 60, f"{len(got)} items came, {len(set(got))} different ones; 60 were sent.")
+    for n in range(3):
+        numbers = [item[1] for item in got if item[0] == n]
+        need(numbers == sorted(numbers), f"of source {n} came {numbers[:8]}...: not in its order.")
+    return "60 items, each source's in its order, and the end after the last source's end."
+
+
+def _send(sender, who: int) -> None:
+    pause = random.Random(who)
+    for number in range(20):
+        time.sleep(pause.choice([0, 0, 0.02]))
+        sender.send((who, number))
+    sender.flush()
+
+
+CHECKERS = {"05.1": bounded_shelf, "05.2": total, "05.3": fan_in}

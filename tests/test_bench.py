@@ -128,6 +128,25 @@ def test_the_table_of_messages_has_ratios_and_megabytes():
     assert [line.split()[-1] for line in mb.splitlines()[2:4]] == ["10", "4"]
 
 
+def test_the_chart_of_messages_has_a_panel_for_each_size_and_the_table_in_words():
+    picture = bench_channel.chart(RATES, "who is fast")
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == ["messages of 100 B", "messages of 1 MB"]
+    assert [bar.get_width() for bar in picture.figure.axes[1].patches] == [10.0, 4.0]
+    assert bench_channel.table(RATES) in picture.alt
+
+
+def test_a_short_measurement_passes_whole_batches_and_may_skip_the_warm_up():
+    calls = []
+
+    def way(size, n, room, batch):
+        calls.append((size, n))
+        return n / 5.0
+
+    rates = bench_channel.measure({"way": way, "Queue, one at a time": way}, sizes=["1 MB"], shorter=8, warm=False)
+    assert rates == {"way": {"1 MB": 5.0}, "Queue, one at a time": {"1 MB": 5.0}}
+    assert calls == [(10**6, 24), (10**6, 16)]  # 200 / 8 and 20, less what is no whole batch of 8
+
+
 @pytest.mark.parametrize(("rounds", "sizes"), [(0, None), (1, ["1 GB"])])
 def test_no_round_and_no_such_size_are_refused_before_a_cluster_starts(rounds, sizes):
     with pytest.raises(ValueError, match="give 1 or more, and of 100 B"):

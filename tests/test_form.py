@@ -491,7 +491,7 @@ BROKEN = [
     ("picture-remote", swap("picture", "p.svg", "https://example.org/p.svg"), "is not a file"),
     ("picture-attached", swap("picture", "p.svg", "attachment:p.svg"), "is not a file"),
     ("cells-few", few_cells, "there are 39 cells"),
-    ("cells-many", lambda nb: [add(text(f"m{n}", "x"))(nb) for n in range(43)], "there are 83 cells"),
+    ("cells-many", lambda nb: [add(text(f"m{n}", "x"))(nb) for n in range(51)], "there are 91 cells"),
     ("words-few", few_words, "words of text"),
     ("words-many", swap("picture", "![", "word " * 2300 + "\n\n!["), "words of text"),
     ("line-max", swap("e1-run", "x = 1", "x = 1\n" * 21), "(e1-run): it has 22 lines"),

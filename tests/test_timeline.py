@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from klaw_course import cluster, timeline
-from klaw_course.show import VERMILLION, bars, grid, grid_table
+from klaw_course.show import VERMILLION, bars, flow, flow_table, grid, grid_table, lanes, lanes_table
 from klaw_course.timeline import Row
 
 ARGS, PLACE, SENT, RUN, DONE, FAILED = timeline.STATES
@@ -128,6 +128,38 @@ def test_a_grid_has_a_panel_for_each_case_and_a_box_for_each_slot():
     assert [line.split() for line in grid_table(panels).splitlines()[2:]] == [["one", "2", "0"], ["two", "3", "1"]]
     with pytest.raises(ValueError, match="0 panels"):
         grid({}, slots=2)
+
+
+FLOWS = {"no bound": [(10.0, 1), (10.5, 2), (11.0, -1), (12.0, -2)], "one": [(3.0, 1), (4.0, -1)]}
+
+
+def test_a_flow_counts_what_went_in_and_out():
+    lines = [line.split("  ") for line in flow_table(FLOWS).splitlines()[2:]]
+    assert [[part.strip() for part in line if part.strip()] for line in lines] == [
+        ["no bound", "3", "3", "3", "0.50", "2.00"],
+        ["one", "1", "1", "1", "0.00", "1.00"],
+    ]
+    picture = flow(FLOWS, "all")
+    assert flow_table(FLOWS) in picture.alt and len(picture.figure.axes) == 2
+    into, out = (line.get_ydata() for line in picture.figure.axes[0].lines)
+    assert list(into) == [0, 1, 3, 3, 3] and list(out) == [0, 0, 0, 1, 3]
+    for nothing in ({}, {"empty": []}):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            flow(nothing)
+
+
+def test_lanes_have_a_bar_for_each_span():
+    spans = {"a": [(5.0, 6.0, "x"), (7.0, 9.0)], "b": [(5.5, 6.0)]}
+    assert [line.split() for line in lanes_table(spans).splitlines()[2:]] == [
+        ["a", "2", "0.00", "4.00", "75"],
+        ["b", "1", "0.50", "1.00", "100"],
+    ]
+    picture = lanes(spans, "who")
+    bars = [(bar.get_x(), bar.get_width()) for bar in picture.figure.axes[0].patches]
+    assert bars == [(0.0, 1.0), (2.0, 2.0), (0.5, 0.5)] and lanes_table(spans) in picture.alt
+    for nothing in ({}, {"a": []}):
+        with pytest.raises(ValueError, match="0 spans"):
+            lanes(nothing)
 
 
 @ray.remote

@@ -569,6 +569,10 @@ def _tear_down(simulation) -> None:
     psutil.wait_procs(alive, timeout=5)
     _restore_environment()
     shutil.rmtree(folder, ignore_errors=True)
+    for process in mine:  # Ray 2.60 leaves two semaphores for each experimental channel
+        for left in Path("/dev/shm").glob(f"sem.*{process.pid}-*"):
+            if left.name.startswith((f"sem.hdr{process.pid}-", f"sem.obj{process.pid}-")):
+                left.unlink(missing_ok=True)
     _remove_stale_folders()
 
 

@@ -287,7 +287,7 @@ def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
             axes.text(value, y, f" {value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
         axes.set_xscale("log")
         axes.set_xlim(min(mb) / 3, max(mb) * 12)
-        axes.set_xlabel("MB per second", color=INK, fontsize=9)
+        axes.set_xlabel("MB per second (log scale)", color=INK, fontsize=9)
         style(axes, f"messages of {size}")
     axes.invert_yaxis()
     figure.suptitle(title, color=INK, fontsize=10)

@@ -160,6 +160,7 @@ def flow(panels: dict, title: str = "") -> Picture:
         axes.step(seconds, taken, where="post", color=VERMILLION, linestyle="--", label="out")
         style(axes, caption)
         axes.set_xlabel("seconds", color=INK, fontsize=9)
+    all_axes[0].yaxis.get_major_locator().set_params(integer=True)
     all_axes[0].set_ylabel("items", color=INK, fontsize=9)
     figure.legend(
         *all_axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8.5, frameon=False
@@ -191,7 +192,7 @@ def _progress(log: list) -> tuple[list, list, list]:
 
 
 def lanes(spans: dict, title: str = "") -> Picture:
-    """Draw who was busy when: a lane for each name, a bar for each span, with its label if there is one.
+    """Draw who was busy when: a lane for each name, a bar for each span, labelled where there is room.
 
     Args:
         spans: name to a list of (begin, end) or (begin, end, label), in seconds of one clock.
@@ -205,13 +206,14 @@ def lanes(spans: dict, title: str = "") -> Picture:
     if not any(spans.values()):
         raise ValueError("There is nothing to draw: 0 spans.")
     began = min(one[0] for of in spans.values() for one in of)
+    legible = 0.02 * (max(one[1] for of in spans.values() for one in of) - began)
     figure = Figure(figsize=(9, 0.9 + 0.45 * len(spans)), facecolor=CARD, layout="constrained")
     axes = figure.subplots()
     for y, of in enumerate(spans.values()):
         for begin, end, *label in of:
             axes.barh(y, end - begin, left=begin - began, height=0.6, color=BLUE, edgecolor=CARD, linewidth=0.8)
-            middle = (begin + end) / 2 - began
-            axes.text(middle, y, "".join(map(str, label)), ha="center", va="center", color="white", fontsize=8)
+            text = str(*label) if end - begin > legible else ""
+            axes.text((begin + end) / 2 - began, y, text, ha="center", va="center", color="white", fontsize=8)
     axes.set_yticks(range(len(spans)), list(spans))
     axes.invert_yaxis()
     axes.set_xlabel("seconds", color=INK, fontsize=9)

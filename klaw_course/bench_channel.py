@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from statistics import median
 
 import numpy as np
@@ -25,17 +25,20 @@ SIZES = {
 SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times fewer messages, but 20 at least
 
 
-def _payload(size: int):
-    return b"x" * size if size <= 100 else np.ones(size, np.uint8)
+@lru_cache(1)  # made in the warm-up, not while the clock runs
+def _payloads(size: int) -> list:
+    """Different messages, to be sent by turns: pickle writes an object that is in a batch twice only once."""
+    count = max(4, min(512, 32 * 10**6 // size))
+    return [bytes([n % 256]) * size if size <= 100 else np.full(size, n % 256, np.uint8) for n in range(count)]
 
 
 # --- what the two sides do, each in a process of its own --------------------------------------------------------------
 
 
 def _queue_put(queue, size, n, batch):
-    item = _payload(size)
-    for _ in range(n):
-        queue.put(item)
+    items = _payloads(size)
+    for number in range(n):
+        queue.put(items[number % len(items)])
 
 
 def _queue_get(queue, size, n, batch):
@@ -45,11 +48,11 @@ def _queue_get(queue, size, n, batch):
 def _queue_put_batches(queue, size, n, batch):
     import ray
 
-    items = [_payload(size)] * batch
-    for _ in range(n // batch):
+    items = _payloads(size)
+    for first in range(0, n, batch):
         while True:  # there is no batch call that waits
             try:
-                queue.put_nowait_batch(items)
+                queue.put_nowait_batch([items[(first + place) % len(items)] for place in range(batch)])
                 break
             except ray.util.queue.Full:
                 time.sleep(0.001)
@@ -68,10 +71,10 @@ def _queue_get_batches(queue, size, n, batch):
 
 
 def _send(channel, size, n, batch):
-    item = _payload(size)
+    items = _payloads(size)
     with channel.sender() as sender:
-        for _ in range(n):
-            sender.send(item)
+        for number in range(n):
+            sender.send(items[number % len(items)])
     channel.close()
 
 
@@ -80,9 +83,9 @@ def _receive(channel, size, n, batch):
 
 
 def _stream(size, n):
-    item = _payload(size)
-    for _ in range(n):
-        yield item
+    items = _payloads(size)
+    for number in range(n):
+        yield items[number % len(items)]
 
 
 def _read_stream(producer, size, n, batch):
@@ -95,9 +98,9 @@ def _read_stream(producer, size, n, batch):
 def _put_refs(consumer, size, n, batch):
     import ray
 
-    item, calls = _payload(size), []
-    for _ in range(n):
-        calls.append(consumer.get_ref.remote([ray.put(item)]))
+    items, calls = _payloads(size), []
+    for number in range(n):
+        calls.append(consumer.get_ref.remote([ray.put(items[number % len(items)])]))
         if len(calls) > 4:
             ray.get(calls.pop(0))
     ray.get(calls)
@@ -111,10 +114,10 @@ def _make_shared(reader, node, size):
 
 
 def _write_shared(channel, size, n, batch):
-    item = _payload(size)
+    items = _payloads(size)
     channel.ensure_registered_as_writer()
-    for _ in range(n):
-        channel.write(item, timeout=30)
+    for number in range(n):
+        channel.write(items[number % len(items)], timeout=30)
 
 
 def _read_shared(channel, size, n, batch):
@@ -123,10 +126,10 @@ def _read_shared(channel, size, n, batch):
 
 
 def _pipe(queue, ready, size, n):
-    item = _payload(size)
+    items = _payloads(size)
     ready.wait()
-    for _ in range(n):
-        queue.put(item)
+    for number in range(n):
+        queue.put(items[number % len(items)])
 
 
 # --- the ways: each gives seconds for n messages ----------------------------------------------------------------------

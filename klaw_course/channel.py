@@ -40,7 +40,7 @@ import ray
 
 DELAY_S = 0.005  # for which an item waits for others
 BATCH = 512  # items in a batch, at most
-PUSH_BYTES, PULL_BYTES = 2**23, 2**23  # a batch that has as many bytes is sent on, or handed out
+PUSH_BYTES, PULL_BYTES = 2**23, 2**24  # a batch that has as many bytes is sent on, or handed out
 IN_FLIGHT = 4  # batches of a sender that are on their way
 
 

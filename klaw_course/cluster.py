@@ -322,7 +322,7 @@ def skip_rest_unless(condition: bool, what: str) -> None:
     if _skip in transformers:  # from an earlier run of this cell
         transformers.remove(_skip)
     if not condition:
-        print(f"This lesson needs {what}, and this cluster is none: the other cells are skipped.")
+        print(f"This lesson needs {what}: the other cells are skipped.")
         transformers.append(_skip)
 
 

@@ -161,11 +161,39 @@ def gpu(names: list[str]) -> Finding:
     return Finding("ok", "GPU", ", ".join(names) or "none; nothing needs one")
 
 
-def transports(has_torch: bool, has_gloo: bool, has_nccl: bool, gpus: int, has_nixl: bool) -> Finding:
-    """Say which transports of lesson 06 can be used, and why the others cannot."""
-    gloo = "yes" if has_gloo else "no (this PyTorch lacks it)" if has_torch else "no (no PyTorch)"
-    nccl = "yes" if has_nccl and gpus else "no (no GPU)" if not gpus else "no (this PyTorch lacks it)"
-    return Finding("ok", "transports", f"gloo {gloo}, nccl {nccl}, nixl {'yes' if has_nixl else 'no (not installed)'}")
+def transports(has_torch: bool, has_gloo: bool, has_nccl: bool, gpus: int, has_nixl: bool) -> list[Finding]:
+    """Say, for each transport of lesson 06, whether two actors on this machine can use it, and otherwise what it needs.
+
+    Args:
+        has_torch: whether PyTorch can be imported.
+        has_gloo, has_nccl: whether that PyTorch was built with them.
+        gpus: how many GPUs that PyTorch can use.
+        has_nixl: whether the package ``nixl`` is installed.
+    """
+    needs = {
+        "gloo": "" if has_gloo else "a PyTorch that has it",
+        "nixl": "" if has_nixl else "the package nixl (Linux): pip install nixl",
+        "nccl": "" if has_nccl and gpus > 1 else f"2 GPUs that PyTorch can use; there are {gpus}",
+        "cuda_ipc": "" if gpus else "a GPU that PyTorch can use",
+    }
+    found = {name: need if has_torch else "PyTorch" for name, need in needs.items()}
+    return [Finding("ok", f"RDT {name}", f"no, needs {need}" if need else "yes") for name, need in found.items()]
+
+
+def has_transport(name: str) -> bool:
+    """Whether two actors on this machine can pass tensors by a transport. Takes seconds: PyTorch is imported.
+
+    Args:
+        name: a transport that comes with Ray: ``"gloo"``, ``"nixl"``, ``"nccl"`` or ``"cuda_ipc"``, in any case.
+
+    Raises:
+        ValueError: there is no such transport.
+    """
+    usable = {finding.name: finding.value == "yes" for finding in _torch()[2:]}
+    if f"RDT {name}".lower() not in map(str.lower, usable):
+        known = ", ".join(text.removeprefix("RDT ") for text in usable)
+        raise ValueError(f"Ray has no transport {name!r}; it has {known}.")
+    return usable[f"RDT {name.lower()}"]
 
 
 def examine() -> list[Finding]:
@@ -273,7 +301,7 @@ def _torch() -> list[Finding]:
     return [
         torch_version(torch.__version__ if torch else None, error),
         gpu(names),
-        transports(
+        *transports(
             torch is not None,
             bool(group and group.is_gloo_available()),
             bool(group and group.is_nccl_available()),

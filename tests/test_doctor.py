@@ -28,7 +28,7 @@ GOOD = [
     doctor.py_spy("bin/py-spy", "1\n", True),
     doctor.torch_version("2.13.0+cpu"),
     doctor.gpu([]),
-    doctor.transports(True, True, False, 0, False),
+    *doctor.transports(True, True, False, 0, False),
 ]
 WARNINGS = [
     doctor.ray_version("2.59.0", "2.60.0"),
@@ -110,9 +110,27 @@ def test_variables_that_direct_ray_are_explained(variables, said):
     assert all(text in found[name] for name, text in said.items())
 
 
-def test_transports_say_why_not():
-    assert "gloo no (no PyTorch), nccl no (no GPU)" in doctor.transports(False, False, False, 0, False).value
-    assert "gloo yes, nccl yes, nixl yes" in doctor.transports(True, True, True, 1, True).value
+def said_of_transports(*arguments):
+    return {finding.name: finding.value for finding in doctor.transports(*arguments)}
+
+
+def test_transports_say_what_they_need():
+    said = said_of_transports(False, False, False, 0, False)
+    assert list(said) == ["RDT gloo", "RDT nixl", "RDT nccl", "RDT cuda_ipc"]
+    assert set(said.values()) == {"no, needs PyTorch"}
+    said = said_of_transports(True, True, True, 1, False)
+    assert said["RDT gloo"] == said["RDT cuda_ipc"] == "yes"
+    assert "pip install nixl" in said["RDT nixl"] and "2 GPUs" in said["RDT nccl"] and "are 1" in said["RDT nccl"]
+    assert set(said_of_transports(True, True, True, 2, True).values()) == {"yes"}
+    assert "no" in said_of_transports(True, True, False, 2, True)["RDT nccl"]
+
+
+def test_has_transport_agrees_with_the_report_and_refuses_other_names():
+    said = {finding.name: finding.value for finding in doctor.examine()}
+    for name in ("gloo", "nixl", "nccl", "cuda_ipc"):
+        assert doctor.has_transport(name.upper()) == (said[f"RDT {name}"] == "yes")
+    with pytest.raises(ValueError, match="'banana'; it has gloo, nixl"):
+        doctor.has_transport("banana")
 
 
 def test_the_doctor_runs_here_without_importing_ray():

@@ -467,7 +467,7 @@ WRONG = {
         (_FAN_IN.format(body="return sources[0]"), "one of the sources"),
         (
             _FAN_IN.format(body="ray.get([forward.remote(s, out) for s in sources]); return out"),
-            "has not come back after 4 s",
+            "has not come back after 5 s",
         ),
     ],
 }

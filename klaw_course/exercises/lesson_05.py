@@ -10,7 +10,7 @@ import ray
 from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
 from klaw_course.check import need
 
-_WAIT_S = 2  # for what must come, and comes in milliseconds
+_WAIT_S = 3  # for what must come, and comes in milliseconds
 _QUIET_S = 0.4  # in which what must not come does not
 
 
@@ -95,7 +95,7 @@ def total(answer) -> str:
         wanted = sum(number or 0 for number in numbers)
         channel = Channel(capacity=4)
         done, value = _in_time(lambda c=channel, n=numbers, w=workers: answer(c, n, w), [channel])
-        need(done, f"with {workers} worker(s) it has not come back after 7 s: somebody waits for more numbers.")
+        need(done, f"with {workers} worker(s) it has not come back after 10 s: somebody waits for more numbers.")
         need(not isinstance(value, ray.ObjectRef), "this is a reference; the sum is wanted.")
         need(value is not None, "it gives None; did you forget the return?")
         need(
@@ -105,7 +105,7 @@ def total(answer) -> str:
     return "the workers end because the channel is closed, and the sums are right."
 
 
-def _in_time(call, channels: list, seconds: float = 7):
+def _in_time(call, channels: list, seconds: float = 10):
     """(whether it ended, what it gave). If it is late, the channels are closed: then what waits for them ends."""
     result = []
 
@@ -140,8 +140,8 @@ def fan_in(answer) -> str:
     sources = [Channel(capacity=4) for _ in range(3)]
     out = []
     try:
-        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 4)
-        need(in_time, "it has not come back after 4 s, and the sources have not ended: the work belongs into tasks.")
+        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 5)
+        need(in_time, "it has not come back after 5 s, and the sources have not ended: the work belongs into tasks.")
         need(isinstance(merged, Channel), f"a Channel is wanted, and this is {merged!r}.")
         out.append(merged)
         need(merged not in sources, "this is one of the sources; a new channel is wanted.")
@@ -160,7 +160,7 @@ def _listen(sources: list, merged: Channel) -> str:
         thread.start()
     with contextlib.suppress(TimeoutError, ChannelClosed):
         while len(got) < 40:
-            got.append(receiver.recv(timeout=3))
+            got.append(receiver.recv(timeout=5))
     count = [sum(item[0] == n for item in got) for n in (1, 2)]
     need(len(set(got)) == len(got), f"{len(got)} items came, {len(set(got))} different ones.")
     need(len(got) == 40, f"while source 0 is silent, {len(got)} of the 40 items of 1 and 2 came: {count}.")
@@ -180,7 +180,7 @@ def _listen(sources: list, merged: Channel) -> str:
     sources[0].close()
     try:
         while len(got) <= 60:
-            got.append(receiver.recv(timeout=3))
+            got.append(receiver.recv(timeout=5))
     except TimeoutError:
         need(len(got) < 60, "all items came, but it does not end.")
         need(False, f"{len(got)} of 60 items came, and then no more.")

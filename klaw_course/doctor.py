@@ -170,10 +170,11 @@ def transports(has_torch: bool, has_gloo: bool, has_nccl: bool, gpus: int, has_n
         gpus: how many GPUs that PyTorch can use.
         has_nixl: whether the package ``nixl`` is installed.
     """
+    built_with_nccl = "" if has_nccl else "a PyTorch built with it"
     needs = {
-        "gloo": "" if has_gloo else "a PyTorch that has it",
+        "gloo": "" if has_gloo else "a PyTorch built with it",
         "nixl": "" if has_nixl else "the package nixl (Linux): pip install nixl",
-        "nccl": "" if has_nccl and gpus > 1 else f"2 GPUs that PyTorch can use; there are {gpus}",
+        "nccl": f"2 GPUs that PyTorch can use; there are {gpus}" if gpus < 2 else built_with_nccl,
         "cuda_ipc": "" if gpus else "a GPU that PyTorch can use",
     }
     found = {name: need if has_torch else "PyTorch" for name, need in needs.items()}
@@ -189,11 +190,10 @@ def has_transport(name: str) -> bool:
     Raises:
         ValueError: there is no such transport.
     """
-    usable = {finding.name: finding.value == "yes" for finding in _torch()[2:]}
-    if f"RDT {name}".lower() not in map(str.lower, usable):
-        known = ", ".join(text.removeprefix("RDT ") for text in usable)
-        raise ValueError(f"Ray has no transport {name!r}; it has {known}.")
-    return usable[f"RDT {name.lower()}"]
+    usable = {finding.name.removeprefix("RDT "): finding.value == "yes" for finding in _torch()[2:]}
+    if name.lower() not in usable:
+        raise ValueError(f"Ray has no transport {name!r}; it has {', '.join(usable)}.")
+    return usable[name.lower()]
 
 
 def examine() -> list[Finding]:

@@ -547,6 +547,7 @@ class Receiver(_End):
     def close(self) -> None:
         """End this receiver; what it had been handed and did not take goes to another."""
         with self._lock:
+            self._ready.clear()  # so that it cannot be taken here as well
             self._leave(self._taken)
 
     def _ask(self) -> None:

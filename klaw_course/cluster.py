@@ -49,6 +49,7 @@ class Node:
     Args:
         name: how the lesson calls it; shown in tables and pictures.
         cpus: logical CPUs; may be more than the machine has cores, or 0.
+        gpus: GPUs that actors may ask for; not more than the machine has, for Ray gives each a device.
         labels: Ray node labels, for ``label_selector``.
         resources: custom resources, name to amount.
         store_mb: size of the node's object store in MiB, at least 80.
@@ -57,6 +58,7 @@ class Node:
 
     name: str
     cpus: int = 2
+    gpus: int = 0
     labels: dict[str, str] = field(default_factory=dict)
     resources: dict[str, float] = field(default_factory=dict)
     store_mb: int = STORE_MB
@@ -65,8 +67,9 @@ class Node:
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"A node's name is a non-empty text, not {self.name!r}; write Node('head').")
-        if not isinstance(self.cpus, int) or self.cpus < 0:
-            raise ValueError(f"Node {self.name!r} has cpus={self.cpus!r}; give a whole number, 0 or more.")
+        for what, count in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if not isinstance(count, int) or count < 0:
+                raise ValueError(f"Node {self.name!r} has {what}={count!r}; give a whole number, 0 or more.")
         if self.store_mb < 80:
             raise ValueError(f"Node {self.name!r} has store_mb={self.store_mb!r}; Ray needs 80 MiB or more.")
 
@@ -464,7 +467,7 @@ def _start_private(nodes: tuple[Node, ...], log_level: str | None, config: dict,
 def _node_arguments(node: Node) -> dict:
     return {
         "num_cpus": node.cpus,
-        "num_gpus": 0,
+        "num_gpus": node.gpus,
         "labels": node.labels or None,
         "resources": node.resources or None,
         "object_store_memory": node.store_mb * 2**20,

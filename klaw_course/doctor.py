@@ -283,6 +283,15 @@ def _is_free(port: int) -> bool:
     return False
 
 
+def gpus() -> int:
+    """How many GPUs PyTorch can use; 0 without PyTorch."""
+    try:
+        import torch
+    except Exception:  # none, or a half-installed one, which fails in many ways
+        return 0
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def _torch() -> list[Finding]:
     """PyTorch, GPUs and transports. What is not installed is not imported."""
     torch, error = None, ""
@@ -291,12 +300,10 @@ def _torch() -> list[Finding]:
             import torch
         except Exception as problem:  # a half-installed PyTorch fails in many ways
             error = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-    names = []
-    if torch is not None and torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    elif shutil.which("nvidia-smi"):
+    usable = 0 if torch is None else gpus()
+    names = [torch.cuda.get_device_name(number) for number in range(usable)]
+    if not names and shutil.which("nvidia-smi"):
         names = ["an NVIDIA one, which this PyTorch cannot use"]
-    usable = len(names) if torch is not None and torch.cuda.is_available() else 0
     group = torch is not None and torch.distributed.is_available() and torch.distributed
     return [
         torch_version(torch.__version__ if torch else None, error),

@@ -190,11 +190,16 @@ def test_hosted_platforms_name_the_address_of_their_head(monkeypatch):
     assert cluster._address_to_attach() == "auto"
 
 
+def test_a_node_has_the_gpus_that_it_was_given():
+    assert [cluster._node_arguments(node)["num_gpus"] for node in (Node("a"), Node("a", gpus=1))] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (dict(name=""), "non-empty"),
         (dict(name="a", cpus=-1), "cpus=-1"),
+        (dict(name="a", gpus=0.5), "gpus=0.5"),
         (dict(name="a", cpus=1.5), "cpus=1.5"),
         (dict(name="a", store_mb=10), "store_mb=10.*80"),
     ],

@@ -141,6 +141,98 @@ def fan_in(sources):
 check("05.3", fan_in)
 """
 
+_CONNECT = """
+@ray.remote(num_cpus=0)
+class MyMaker:
+    {maker}
+    def make(self, count):
+        return torch.ones(count)
+
+
+@ray.remote(num_cpus=0)
+class MyTaker:
+    {taker}
+    def total(self, tensor):
+        return float(tensor.sum())
+
+
+def connect():
+    maker, taker = MyMaker.remote(), MyTaker.remote()
+    {group}
+    return {pair}
+
+
+check("06.1", connect)
+"""
+_GLOO = '@ray.method(tensor_transport="gloo")'
+_GROUP = 'create_collective_group([maker, taker], backend="gloo")'
+
+_TRAINER = """
+@ray.remote(num_cpus=0)
+class MyTrainer:
+    def __init__(self):
+        self.weights = torch.zeros(2**18)
+
+    def step(self):
+        {wait}
+        self.weights += 1
+
+    {how}
+    def share(self):
+        return self.weights
+
+
+def my_train(trainer, reader, rounds):
+    means, shared = [], []
+    for _ in range(rounds):
+        trainer.step.remote()
+        shared = [*{keep}, trainer.share.remote()]
+        means.append(reader.mean.remote(shared[-1]))
+    shared = []
+    return {result}
+
+
+check("06.2", (MyTrainer, {train}))
+"""
+
+_PRODUCER = """
+@ray.remote(num_cpus=0)
+class MyProducer:
+    def __init__(self, fill, count):
+        self.fill, self.count = fill, count
+        self.buffers = [torch.zeros(count) for _ in range({buffers})]
+
+    {how}
+    def produce(self, number):
+        buffer = {buffer}
+        {wait}
+        self.fill(buffer, number)
+        return {result}
+
+
+def my_stream(producer, consumer, rounds):
+    {stream}
+
+
+check("06.3", (MyProducer, my_stream))
+"""
+_STREAM = "return ray.get([consumer.use.remote(producer.produce.remote(n)) for n in range(rounds)])"
+_DOUBLE = dict(
+    buffers=2,
+    how=_GLOO,
+    buffer="self.buffers[number % len(self.buffers)]",
+    wait="ray.experimental.wait_tensor_freed(buffer)",
+    result="buffer",
+    stream=_STREAM,
+)
+_TRAIN = dict(
+    wait="ray.experimental.wait_tensor_freed(self.weights)",
+    how=_GLOO,
+    keep="[]",
+    result="ray.get(means)",
+    train="my_train",
+)
+
 WRONG = {
     "00.1": [
         ('check("00.1", "auto")', "looks at RAY_ADDRESS"),
@@ -469,5 +561,68 @@ WRONG = {
             _FAN_IN.format(body="ray.get([forward.remote(s, out) for s in sources]); return out"),
             "has not come back after 5 s",
         ),
+    ],
+    "06.1": [
+        (_CONNECT.format(maker="", taker="", group=_GROUP, pair="maker, taker"), "in the object store"),
+        (_CONNECT.format(maker="", taker=_GLOO, group=_GROUP, pair="maker, taker"), "in the object store"),
+        (_CONNECT.format(maker=_GLOO, taker="", group="pass", pair="maker, taker"), "in no collective group"),
+        (
+            _CONNECT.format(
+                maker=_GLOO,
+                taker="",
+                group='create_collective_group([maker, MyTaker.remote()], backend="gloo")',
+                pair="maker, taker",
+            ),
+            "not in the same collective group",
+        ),
+        (_CONNECT.format(maker=_GLOO, taker="", group=_GROUP, pair="MyMaker, MyTaker"), "not classes"),
+        (_CONNECT.format(maker=_GLOO, taker="", group=_GROUP, pair="maker"), "two actors"),
+        (
+            _CONNECT.format(maker=_GLOO, taker="", group=_GROUP, pair="maker, taker").replace("sum()", "mean()"),
+            "total gave 1.0",
+        ),
+    ],
+    "06.2": [
+        ('check("06.2", (Trainer, train))', "the means of the first steps"),
+        (_TRAINER.format(**_TRAIN | {"keep": "shared"}), "has not come back"),
+        (_TRAINER.format(**_TRAIN | {"wait": "pass"}), "the means of the first steps"),
+        (_TRAINER.format(**_TRAIN | {"how": ""}), "through the object store"),
+        (_TRAINER.format(**_TRAIN | {"result": "means[-1]"}), "12 means are wanted"),
+        (_TRAINER.format(**_TRAIN | {"wait": "wait_tensor_freed(self.weights)"}), "NameError"),
+        ('check("06.2", train)', "a tuple"),
+    ],
+    "06.3": [
+        (_PRODUCER.format(**_DOUBLE | {"wait": "pass"}), "numbers are wrong"),
+        (_PRODUCER.format(**_DOUBLE | {"buffers": 1}), "times of 9"),
+        (_PRODUCER.format(**_DOUBLE | {"buffers": 3}), "3 different tensors"),
+        (_PRODUCER.format(**_DOUBLE | {"buffer": "torch.zeros(self.count)"}), "different tensors"),
+        (_PRODUCER.format(**_DOUBLE | {"wait": "pass", "result": "buffer.clone()"}), "returns a copy"),
+        (_PRODUCER.format(**_DOUBLE | {"wait": "pass", "how": ""}), "through the object store"),
+        (
+            _PRODUCER.format(
+                **_DOUBLE
+                | {
+                    "stream": "kept = [producer.produce.remote(n) for n in range(rounds)]\n"
+                    "    return ray.get([consumer.use.remote(one) for one in kept])"
+                }
+            ),
+            "has not come back",
+        ),
+        (
+            _PRODUCER.format(
+                **_DOUBLE
+                | {
+                    "stream": "return [ray.get(consumer.use.remote(producer.produce.remote(n))) for n in range(rounds)]"
+                }
+            ),
+            "times of 9",
+        ),
+        (
+            _PRODUCER.format(
+                **_DOUBLE | {"stream": "return ray.get(consumer.use.remote(producer.produce.remote(0)))"}
+            ),
+            "30 numbers are wanted",
+        ),
+        ('check("06.3", (Trainer, train))', "could not be used"),
     ],
 }

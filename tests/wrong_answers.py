@@ -142,14 +142,14 @@ check("05.3", fan_in)
 """
 
 _CONNECT = """
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, enable_tensor_transport=True)
 class MyMaker:
     {maker}
     def make(self, count):
         return torch.ones(count)
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, enable_tensor_transport=True)
 class MyTaker:
     {taker}
     def total(self, tensor):
@@ -188,7 +188,6 @@ def my_train(trainer, reader, rounds):
         trainer.step.remote()
         shared = [*{keep}, trainer.share.remote()]
         means.append(reader.mean.remote(shared[-1]))
-    shared = []
     return {result}
 
 
@@ -581,6 +580,12 @@ WRONG = {
             _CONNECT.format(maker=_GLOO, taker="", group=_GROUP, pair="maker, taker").replace("sum()", "mean()"),
             "total gave 1.0",
         ),
+        (
+            _CONNECT.format(maker=_GLOO, taker="", group=_GROUP, pair="maker, taker").replace(
+                "enable_tensor_transport=True)\nclass MyTaker", ")\nclass MyTaker"
+            ),
+            "can taker receive",
+        ),
     ],
     "06.2": [
         ('check("06.2", (Trainer, train))', "the means of the first steps"),
@@ -588,7 +593,7 @@ WRONG = {
         (_TRAINER.format(**_TRAIN | {"wait": "pass"}), "the means of the first steps"),
         (_TRAINER.format(**_TRAIN | {"how": ""}), "through the object store"),
         (_TRAINER.format(**_TRAIN | {"result": "means[-1]"}), "12 means are wanted"),
-        (_TRAINER.format(**_TRAIN | {"wait": "wait_tensor_freed(self.weights)"}), "NameError"),
+        (_TRAINER.format(**_TRAIN | {"wait": "wait_tensor_freed(self.weights)"}), "gave [0.0"),
         ('check("06.2", train)', "a tuple"),
     ],
     "06.3": [

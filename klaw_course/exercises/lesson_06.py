@@ -35,10 +35,12 @@ def connected(answer) -> str:
         )
         try:
             total = _get(taker.total.remote(ref), "total waits for a tensor that nobody sends.")
+            late = taker.total.remote(maker.make.remote(2**24))  # which takes longer than this line
         except ValueError as error:
             need("No communicators" not in str(error), "maker and taker are not in the same collective group.")
             raise
         need(total == 2**20, f"the sum of 2**20 ones is 1048576; total gave {total!r}.")
+        _get(late, "total waits for a tensor that was not there when it was called: can taker receive while it waits?")
     finally:
         _end(pair)
     return "the numbers arrived, and the object store did not see them."
@@ -156,11 +158,11 @@ class _Consumer(_Reader):
 
 
 def _reader():
-    return ray.remote(num_cpus=0)(_Reader).remote()
+    return ray.remote(num_cpus=0, enable_tensor_transport=True)(_Reader).remote()
 
 
 def _consumer():
-    return ray.remote(num_cpus=0)(_Consumer).remote()
+    return ray.remote(num_cpus=0, enable_tensor_transport=True)(_Consumer).remote()
 
 
 def _pair(answer, what: str) -> tuple:
@@ -224,7 +226,7 @@ def _in_time(call, actors):
     if not result:
         _end(actors)
         thread.join(10)
-        need(False, f"it has not come back after {_END_S} s: somebody waits for a tensor, and a reference is still held.")
+        need(False, f"it has not come back after {_END_S} s: who waits for a tensor, and who holds a reference to it?")
     value, error = result[0]
     if isinstance(error, ray.exceptions.RayTaskError) and error.cause is not None:
         error = error.cause

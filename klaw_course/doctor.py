@@ -22,7 +22,7 @@ from pathlib import Path
 
 GIB = 2**30
 NEEDED = ("ray", "jupyterlab", "ipywidgets", "matplotlib", "numpy", "psutil", "tabulate", "tqdm")
-CPU_TORCH = "Only lesson 06 needs it: pip install uv && uv pip install --torch-backend=cpu torch"
+CPU_TORCH = "pip install uv && uv pip install --torch-backend=cpu torch"
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,10 @@ def py_spy(path: str | None, ptrace_scope: str | None, root: bool) -> Finding:
 def torch_version(installed: str | None, error: str = "") -> Finding:
     """Judge PyTorch: its version, or why it cannot be imported."""
     if error:
-        return Finding("warn", "PyTorch", f"broken: {error}", CPU_TORCH)
-    return Finding("ok", "PyTorch", installed) if installed else Finding("warn", "PyTorch", "not installed", CPU_TORCH)
+        return Finding("warn", "PyTorch", f"broken: {error}", f"Only lesson 06 needs it: {CPU_TORCH}")
+    if not installed:
+        return Finding("warn", "PyTorch", "not installed", f"Only lesson 06 needs it: {CPU_TORCH}")
+    return Finding("ok", "PyTorch", installed)
 
 
 def gpu(names: list[str]) -> Finding:

@@ -356,7 +356,7 @@ class Sender(_End):
         self._number, self._number_of_acquire, self._calls = 0, 0, 0
         self._most = min(BATCH, channel._capacity)
         self._pending: deque = deque()
-        self._closed, self._used = False, threading.Event()
+        self._closed, self._used, self._error = False, threading.Event(), None
         threading.Thread(target=_flush_when_idle, args=(weakref.ref(self), self._used), daemon=True).start()
 
     def send(self, item: object, timeout: float | None = None) -> None:
@@ -365,6 +365,8 @@ class Sender(_End):
         Raises:
             TimeoutError: it was full for ``timeout`` seconds; the item was not sent.
             ChannelClosed: the channel or this sender is closed; the item was not sent.
+            TypeError: an *earlier* item could not be pickled, and was not sent; nor was this one. ``flush`` and ``close``
+                raise it for the last ones.
             ChannelBroken: the channel's actor died.
         """
         with self._lock:
@@ -391,14 +393,17 @@ class Sender(_End):
             self._push()
             while self._pending:
                 self._harvest()
+            self._raise()
 
     def close(self) -> None:
         """Flush, and end this sender; the channel stays open for others."""
         with self._lock:
             if not self._left:
-                self.flush()
-                self._leave()
-        self._used.set()
+                try:
+                    self.flush()
+                finally:
+                    self._leave()
+                    self._used.set()
 
     def _put(self, item: object) -> None:
         size = len(item) if isinstance(item, (bytes, bytearray, str)) else getattr(item, "nbytes", 64)
@@ -413,6 +418,7 @@ class Sender(_End):
         self._used.set()
 
     def _need_credit(self, timeout: float | None, wait: bool = True) -> None:
+        self._raise()
         if self._left or self._closed:
             raise ChannelClosed("This sender is closed." if self._left else "The channel is closed.")
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -447,8 +453,24 @@ class Sender(_End):
             want = 0 if back else max(0, 2 * self._most - self._credits)
             self._credits -= back
             batch, self._batch, self._bytes = self._batch, [], 0
-            self._pending.append(self._actor.push.remote(self._id, self._number, batch, want, back))
-            self._number += 1
+            try:
+                self._hand_over(batch, want, back)
+            except Exception:  # one of them does not pickle: the others go one by one
+                for item in batch:
+                    try:
+                        self._hand_over([item], 0, 0)
+                    except Exception as error:
+                        self._credits, self._error = self._credits + 1, error
+
+    def _hand_over(self, batch: list, want: int, back: int) -> None:
+        self._pending.append(self._actor.push.remote(self._id, self._number, batch, want, back))
+        self._number += 1
+
+    def _raise(self) -> None:
+        """Tell the next caller of a method that an earlier item was lost: it is a thread that hands them over."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise TypeError(f"An item sent before could not be handed over; {type(error).__name__}: {error}") from error
 
     def _harvest(self) -> None:
         self._credits += self._answer(self._pending.popleft())

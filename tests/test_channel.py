@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from itertools import chain
 
@@ -217,6 +218,22 @@ def test_a_closed_sender_or_receiver_says_so_and_what_it_was_handed_goes_to_anot
         receiver.recv(timeout=5)  # nor what it had been handed: that is another's now
     channel.close()
     assert list(channel) == [1, 2, 3, 4]
+
+
+def test_an_item_that_does_not_pickle_is_an_error_of_its_sender_and_the_others_arrive():
+    channel = Channel(10)
+    sender = channel.sender()
+    with sender._lock:  # so that the three are one batch
+        for item in (0, threading.Lock(), 2):
+            sender.send(item)
+    with pytest.raises(TypeError, match="could not be handed over.*lock"):
+        sender.flush()
+    sender.send(3)
+    with pytest.raises(TypeError, match="could not be handed over"), sender:
+        sender.send(threading.Lock())
+    channel.close()
+    assert list(channel) == [0, 2, 3]
+    assert channel.stats()["depth"] == 0
 
 
 def test_more_may_wait_than_the_actor_takes_at_once():

@@ -365,8 +365,8 @@ class Sender(_End):
         Raises:
             TimeoutError: it was full for ``timeout`` seconds; the item was not sent.
             ChannelClosed: the channel or this sender is closed; the item was not sent.
-            TypeError: an *earlier* item could not be pickled, and was not sent; nor was this one. ``flush`` and ``close``
-                raise it for the last ones.
+            TypeError: an *earlier* item does not pickle, and was not sent; nor was this one. ``flush`` and ``close`` raise
+                it for the last ones.
             ChannelBroken: the channel's actor died.
         """
         with self._lock:
@@ -470,7 +470,7 @@ class Sender(_End):
         """Tell the next caller of a method that an earlier item was lost: it is a thread that hands them over."""
         error, self._error = self._error, None
         if error is not None:
-            raise TypeError(f"An item sent before could not be handed over; {type(error).__name__}: {error}") from error
+            raise TypeError(f"An item sent before could not be handed over: {error.__cause__ or error}.") from error
 
     def _harvest(self) -> None:
         self._credits += self._answer(self._pending.popleft())

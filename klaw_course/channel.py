@@ -365,8 +365,8 @@ class Sender(_End):
         Raises:
             TimeoutError: it was full for ``timeout`` seconds; the item was not sent.
             ChannelClosed: the channel or this sender is closed; the item was not sent.
-            TypeError: an *earlier* item does not pickle, and was not sent; nor was this one. ``flush`` and ``close`` raise
-                it for the last ones.
+            TypeError: an *earlier* item does not pickle, and was not sent; nor was this one. ``flush`` and ``close``
+                raise it for the last ones.
             ChannelBroken: the channel's actor died.
         """
         with self._lock:

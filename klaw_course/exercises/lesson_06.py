@@ -34,6 +34,7 @@ def connected(answer) -> str:
             _stored(ref) < 2**16, "the tensor is in the object store; the method that returns it has to say otherwise."
         )
         try:
+            ray.get(ref, _use_object_store=True)  # now Ray surely knows that the tensor is there, and in which group
             total = _get(taker.total.remote(ref), "total waits for a tensor that nobody sends.")
             late = taker.total.remote(maker.make.remote(2**24))  # which takes longer than this line
         except ValueError as error:

@@ -616,16 +616,12 @@ WRONG = {
         (
             _PRODUCER.format(
                 **_DOUBLE
-                | {
-                    "stream": "return [ray.get(consumer.use.remote(producer.produce.remote(n))) for n in range(rounds)]"
-                }
+                | {"stream": "return [ray.get(consumer.use.remote(producer.produce.remote(n))) for n in range(rounds)]"}
             ),
             "times of 9",
         ),
         (
-            _PRODUCER.format(
-                **_DOUBLE | {"stream": "return ray.get(consumer.use.remote(producer.produce.remote(0)))"}
-            ),
+            _PRODUCER.format(**_DOUBLE | {"stream": "return ray.get(consumer.use.remote(producer.produce.remote(0)))"}),
             "30 numbers are wanted",
         ),
         ('check("06.3", (Trainer, train))', "could not be used"),

@@ -17,7 +17,9 @@ _log: list = []  # in the process of a Producer: (number, begin, end, tensor) of
 def connected(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def connect(): ...")
     pair = answer()
-    need(isinstance(pair, tuple) and len(pair) == 2, f"connect returns two actors, (maker, taker); it gave {pair!r}.")
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        _end(pair if isinstance(pair, (tuple, list)) else [pair])
+        need(False, f"connect returns two actors, (maker, taker); it gave {pair!r}.")
     need(
         all(isinstance(actor, ray.actor.ActorHandle) for actor in pair),
         "connect returns actors, not classes; call .remote().",
@@ -36,7 +38,8 @@ def connected(answer) -> str:
         try:
             ray.get(ref, _use_object_store=True)  # now Ray surely knows that the tensor is there, and in which group
             total = _get(taker.total.remote(ref), "total waits for a tensor that nobody sends.")
-            late = taker.total.remote(maker.make.remote(2**24))  # which takes longer than this line
+            maker.__ray_call__.remote(_nap)  # so that the next tensor is not there yet
+            late = taker.total.remote(maker.make.remote(2**20))
         except ValueError as error:
             need("No communicators" not in str(error), "maker and taker are not in the same collective group.")
             raise
@@ -53,6 +56,8 @@ def trained(answer) -> str:
     rounds = 12
     wanted = [float(number + 1) for number in range(rounds)]
     try:
+        # What waits long enough for a quick transfer, but not for the transfer, is found out by a slow one.
+        reader.__ray_call__.options(concurrency_group="_ray_system").remote(_nap)
         means = _in_time(lambda: train(trainer, reader, rounds), (trainer, reader))
         complete = isinstance(means, list) and len(means) == rounds
         need(complete, f"{rounds} means are wanted, in a list; it gave {means!r}.")
@@ -102,11 +107,16 @@ def _fill(tensor, number) -> None:
     """What a learner's ``produce`` calls; it runs in the producer's process."""
     import torch
 
-    need(isinstance(tensor, torch.Tensor) and tensor.numel() == _COUNT, f"fill takes a tensor of {_COUNT} numbers.")
+    right = isinstance(tensor, torch.Tensor) and tensor.numel() == _COUNT and tensor.dtype == torch.float32
+    need(right, f"fill takes a tensor of {_COUNT} numbers, float32.")
     begin = time.time()
     tensor.fill_(number)
     time.sleep(_pause)
     _log.append((number, begin, time.time(), tensor))
+
+
+def _nap(self) -> None:
+    time.sleep(0.5)
 
 
 _pause = 0.0
@@ -114,7 +124,7 @@ _pause = 0.0
 
 def _slow(self) -> None:
     global _pause
-    _pause = 0.1
+    _pause = 0.2
 
 
 def _forget(self) -> None:
@@ -149,7 +159,7 @@ class _Consumer(_Reader):
         return first if float(tensor.min()) == float(tensor.max()) else float(tensor.mean())
 
     def slow(self):
-        self.pause = 0.1
+        self.pause = 0.2
 
     def forget(self):
         self.log.clear()

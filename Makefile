@@ -14,7 +14,7 @@ help:
 
 # root_dir is the whole course, not the notebook's folder: else JupyterLab would not serve ../images.
 lab: $(READY) ## open JupyterLab on the first lesson
-	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb --ServerApp.root_dir="$(CURDIR)" \
+	$(BIN)/python -m jupyterlab notebooks/00_start.ipynb --ServerApp.root_dir="$(CURDIR)" \
 		--ServerApp.ip=127.0.0.1 --LabApp.news_url=None \
 		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ROOT_FLAG)
 

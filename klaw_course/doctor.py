@@ -152,9 +152,9 @@ def py_spy(path: str | None, ptrace_scope: str | None, root: bool) -> Finding:
 def torch_version(installed: str | None, error: str = "") -> Finding:
     """Judge PyTorch: its version, or why it cannot be imported."""
     if error:
-        return Finding("warn", "PyTorch", f"broken: {error}", f"Only lesson 06 needs it: {CPU_TORCH}")
+        return Finding("warn", "PyTorch", f"broken: {error}", f"Only lesson 10 needs it: {CPU_TORCH}")
     if not installed:
-        return Finding("warn", "PyTorch", "not installed", f"Only lesson 06 needs it: {CPU_TORCH}")
+        return Finding("warn", "PyTorch", "not installed", f"Only lesson 10 needs it: {CPU_TORCH}")
     return Finding("ok", "PyTorch", installed)
 
 
@@ -164,7 +164,7 @@ def gpu(names: list[str]) -> Finding:
 
 
 def transports(has_torch: bool, has_gloo: bool, has_nccl: bool, gpus: int, has_nixl: bool) -> list[Finding]:
-    """Say, for each transport of lesson 06, whether two actors on this machine can use it, and otherwise what it needs.
+    """Say, for each transport of lesson 10, whether two actors on this machine can use it, and otherwise what it needs.
 
     Args:
         has_torch: whether PyTorch can be imported.

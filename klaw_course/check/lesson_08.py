@@ -1,4 +1,4 @@
-"""Checkers of lesson 05, Channels, and a Channel worth keeping."""
+"""Checkers of lesson 08, Channels, and a Channel worth keeping."""
 
 import contextlib
 import random
@@ -202,4 +202,4 @@ def _send(sender, who: int) -> None:
         sender.flush()
 
 
-CHECKERS = {"05.1": bounded_shelf, "05.2": total, "05.3": fan_in}
+CHECKERS = {"08.1": bounded_shelf, "08.2": total, "08.3": fan_in}

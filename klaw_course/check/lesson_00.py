@@ -2,8 +2,9 @@
 
 import ray
 
-from klaw_course import cluster, timeline
+from klaw_course import cluster
 from klaw_course.check import need
+from klaw_course.observe import timeline
 
 
 def address(answer) -> str:

@@ -17,7 +17,7 @@ class Mine:
         return self.values[key]
 
 
-check("03.3", Mine.remote)
+check("04.3", Mine.remote)
 """
 
 _LOOP = """
@@ -37,7 +37,7 @@ def collect(function, items, window):
     {end}
 
 
-check("04.2", collect)
+check("06.2", collect)
 """
 _POOL = """
 def run(make_actor, numbers, budget_mb):
@@ -54,7 +54,7 @@ def run(make_actor, numbers, budget_mb):
     return answers
 
 
-check("04.3", run)
+check("06.3", run)
 """
 
 _SHELF = """
@@ -68,7 +68,7 @@ class BoundedShelf:
     async def get(self):
         {get}
 
-check("05.1", BoundedShelf)
+check("08.1", BoundedShelf)
 """
 _PUT = """async with self.changed:
             await self.changed.wait_for(lambda: len(self.items) < self.capacity)
@@ -88,7 +88,7 @@ def total(channel, numbers, workers):
     {send}
     return {end}
 
-check("05.2", total)
+check("08.2", total)
 """
 _ADD = "return sum(number or 0 for number in channel)"
 _SEND = """with channel.sender() as sender:
@@ -138,7 +138,7 @@ def fan_in(sources):
     out = Channel(capacity=16)
     {body}
 
-check("05.3", fan_in)
+check("08.3", fan_in)
 """
 
 _CONNECT = """
@@ -162,7 +162,7 @@ def connect():
     return {pair}
 
 
-check("06.1", connect)
+check("10.1", connect)
 """
 _GLOO = '@ray.method(tensor_transport="gloo")'
 _GROUP = 'create_collective_group([maker, taker], backend="gloo")'
@@ -191,7 +191,7 @@ def my_train(trainer, reader, rounds):
     return {result}
 
 
-check("06.2", (MyTrainer, {train}))
+check("10.2", (MyTrainer, {train}))
 """
 
 _PRODUCER = """
@@ -213,7 +213,7 @@ def my_stream(producer, consumer, rounds):
     {stream}
 
 
-check("06.3", (MyProducer, my_stream))
+check("10.3", (MyProducer, my_stream))
 """
 _STREAM = "return ray.get([consumer.use.remote(producer.produce.remote(n)) for n in range(rounds)])"
 _DOUBLE = dict(
@@ -339,26 +339,26 @@ WRONG = {
         ("check('01.3', lambda rows: ('train', 'PENDING_ARGS_AVAIL', 3.0))", "rows that lack states"),
         ("check('01.3', lambda rows: ['train', 3.0])", "a tuple (name, state, seconds)"),
     ],
-    "02.1": [
-        ('check("02.1", half_naps)', "four on head"),
-        ('check("02.1", nap.options(scheduling_strategy="SPREAD"))', "half a CPU each"),
+    "03.1": [
+        ('check("03.1", half_naps)', "four on head"),
+        ('check("03.1", nap.options(scheduling_strategy="SPREAD"))', "half a CPU each"),
         (
-            'check("02.1", nap.options(num_cpus=0.5, label_selector={"zone": "in(a,b)"}))',
+            'check("03.1", nap.options(num_cpus=0.5, label_selector={"zone": "in(a,b)"}))',
             "two on each of three nodes",
         ),
         (
-            'check("02.1", nap.options(num_cpus=0.5, scheduling_strategy=OnNode(here.nodes["head"], soft=False)))',
+            'check("03.1", nap.options(num_cpus=0.5, scheduling_strategy=OnNode(here.nodes["head"], soft=False)))',
             "all six on head",
         ),
-        ('check("02.1", [nap.remote() for _ in range(6)])', "a remote function is wanted"),
+        ('check("03.1", [nap.remote() for _ in range(6)])', "a remote function is wanted"),
     ],
-    "02.2": [
-        ('check("02.2", nap)', "still on a"),
-        ('check("02.2", nap.options(scheduling_strategy=OnNode(here.nodes["b"], soft=False)))', "so is a node"),
-        ('check("02.2", nap.options(label_selector={"zone": "b"}))', "so is a node"),
-        ('check("02.2", nap.options(label_selector={"zone": "a"}))', "still on a"),
+    "03.2": [
+        ('check("03.2", nap)', "still on a"),
+        ('check("03.2", nap.options(scheduling_strategy=OnNode(here.nodes["b"], soft=False)))', "so is a node"),
+        ('check("03.2", nap.options(label_selector={"zone": "b"}))', "so is a node"),
+        ('check("03.2", nap.options(label_selector={"zone": "a"}))', "still on a"),
     ],
-    "02.3": [
+    "03.3": [
         (
             "def gang():\n"
             "    group = placement_group([{'CPU': 2}] * 3, strategy='SPREAD')\n"
@@ -398,37 +398,37 @@ WRONG = {
         ),
         ("check('02.3', lambda: (1, 2))", "the placement group is wanted"),
     ],
-    "03.1": [
-        ('check("03.1", Fetcher.remote())', "takes one call at a time"),
-        ('check("03.1", Fetcher.options(max_concurrency=4).remote())', "4 at once"),
-        ('check("03.1", Fetcher.options(max_concurrency=10))', "an actor is wanted"),
-        ('check("03.1", Fetcher)', "that is a class still"),
-        ('check("03.1", [Fetcher.options(num_cpus=0).remote() for _ in range(2)])', "one is enough"),
+    "04.1": [
+        ('check("04.1", Fetcher.remote())', "takes one call at a time"),
+        ('check("04.1", Fetcher.options(max_concurrency=4).remote())', "4 at once"),
+        ('check("04.1", Fetcher.options(max_concurrency=10))', "an actor is wanted"),
+        ('check("04.1", Fetcher)', "that is a class still"),
+        ('check("04.1", [Fetcher.options(num_cpus=0).remote() for _ in range(2)])', "one is enough"),
     ],
-    "03.2": [
+    "04.2": [
         (
             'named = dict(name="counter", namespace="shop", lifetime="detached")\n'
-            'check("03.2", lambda: Total.options(**named).remote())',
+            'check("04.2", lambda: Total.options(**named).remote())',
             "the second call failed",
         ),
-        ('check("03.2", lambda: Total.remote())', "not the same actor"),
+        ('check("04.2", lambda: Total.remote())', "not the same actor"),
         (
-            'check("03.2", lambda: Total.options(name="counter", namespace="shop", get_if_exists=True).remote())',
+            'check("04.2", lambda: Total.options(name="counter", namespace="shop", get_if_exists=True).remote())',
             "ends with the driver",
         ),
         (
             'named = dict(name="counter", lifetime="detached", get_if_exists=True)\n'
-            'check("03.2", lambda: Total.options(**named).remote())',
+            'check("04.2", lambda: Total.options(**named).remote())',
             "its namespace is",
         ),
         (
             'named = dict(name="count", namespace="shop", lifetime="detached", get_if_exists=True)\n'
-            'check("03.2", lambda: Total.options(**named).remote())',
+            'check("04.2", lambda: Total.options(**named).remote())',
             "its name is 'count'",
         ),
-        ('check("03.2", lambda: Total)', "an actor is wanted"),
+        ('check("04.2", lambda: Total)', "an actor is wanted"),
     ],
-    "03.3": [
+    "04.3": [
         (_STORE.format(options="", load="{}", save="pass"), "there is no file"),
         (_STORE.format(options="", load=_LOAD, save=_SAVE), "did not come back"),
         (_STORE.format(options="(max_restarts=-1)", load=_LOAD, save=_SAVE), "the call was not sent again"),
@@ -445,16 +445,16 @@ WRONG = {
             "written in place",
         ),
     ],
-    "04.1": [
-        ('check("04.1", Evaluator.remote([]))', "it leaks"),
-        ('check("04.1", Evaluator.remote(deque()))', "it leaks"),
-        ('check("04.1", Evaluator.remote())', "it keeps no array"),
-        ('check("04.1", Evaluator.remote(deque(maxlen=3)))', "it keeps 3 arrays"),
-        ('check("04.1", Evaluator.remote(deque(maxlen=8)))', "it keeps 8 arrays"),
-        ('check("04.1", Evaluator)', "that is a class still"),
-        ('check("04.1", deque(maxlen=4))', "an actor is wanted"),
+    "06.1": [
+        ('check("06.1", Evaluator.remote([]))', "it leaks"),
+        ('check("06.1", Evaluator.remote(deque()))', "it leaks"),
+        ('check("06.1", Evaluator.remote())', "it keeps no array"),
+        ('check("06.1", Evaluator.remote(deque(maxlen=3)))', "it keeps 3 arrays"),
+        ('check("06.1", Evaluator.remote(deque(maxlen=8)))', "it keeps 8 arrays"),
+        ('check("06.1", Evaluator)', "that is a class still"),
+        ('check("06.1", deque(maxlen=4))', "an actor is wanted"),
     ],
-    "04.2": [
+    "06.2": [
         (
             _LOOP.format(full="_, pending = ray.wait(pending)", end="return ray.get(pending)"),
             "8 results of 40 items",
@@ -469,35 +469,35 @@ WRONG = {
         (_LOOP.format(full="pass", end="return ray.get(pending)"), "40 calls were in flight"),
         (_LOOP.format(full="pass", end="return pending"), "these are references"),
         (_LOOP.format(full="pass", end="ray.get(pending)"), "forget the return"),
-        ('check("04.2", lambda f, items, window: [ray.get(f.remote(i)) for i in items])', "one call at a time"),
+        ('check("06.2", lambda f, items, window: [ray.get(f.remote(i)) for i in items])', "one call at a time"),
         (
             _LOOP.format(
                 full="results.append(quiet(pending.pop(0)))", end="return results + list(map(quiet, pending))"
             ),
             "nobody heard of it",
         ),
-        ('check("04.2", lambda f, items, window: [f.remote(items[n]) for n in range(len(items))])', "TypeError"),
+        ('check("06.2", lambda f, items, window: [f.remote(items[n]) for n in range(len(items))])', "TypeError"),
     ],
-    "04.3": [
+    "06.3": [
         (
             "def run(make_actor, numbers, budget_mb):\n"
             "    actors = [make_actor(), make_actor()]\n"
             "    return ray.get([actors[n % 2].evaluate.remote(n) for n in numbers])\n\n"
-            'check("04.3", run)',
+            'check("06.3", run)',
             "after it had said that it is over",
         ),
         (
             "def run(make_actor, numbers, budget_mb):\n"
             "    return [ray.get(make_actor().evaluate.remote(n)) for n in numbers]\n\n"
-            'check("04.3", run)',
+            'check("06.3", run)',
             "the 11th actor",
         ),
         (_POOL.format(workers=1, answer="answers.append(ray.get(done))"), "one call at a time"),
         (_POOL.format(workers=2, answer="answers[:] = [ray.get(done)]"), "1 of 20 numbers"),
-        ('check("04.3", lambda make_actor, numbers, budget_mb: print(make_actor()))', "forget the return"),
+        ('check("06.3", lambda make_actor, numbers, budget_mb: print(make_actor()))', "forget the return"),
     ],
-    "05.1": [
-        ('check("05.1", Shelf)', "BoundedShelf(2) cannot be made"),
+    "08.1": [
+        ('check("08.1", Shelf)', "BoundedShelf(2) cannot be made"),
         (_SHELF.format(put="self.items.append(item)", get="return self.items.popleft()"), "get raised"),
         (_SHELF.format(put=_PUT, get="return self.items.popleft() if self.items else None"), "came back at once"),
         (_SHELF.format(put=_PUT.replace("self.changed.notify_all()", "pass"), get=_GET), "not woken by a put"),
@@ -512,9 +512,9 @@ WRONG = {
             ),
             "looks again and again",
         ),
-        ('check("05.1", ray.remote(Shelf).remote())', "an actor already"),
+        ('check("08.1", ray.remote(Shelf).remote())', "an actor already"),
     ],
-    "05.2": [
+    "08.2": [
         (_TOTAL.format(worker=_ADD, send=_SEND.format(after="pass"), end="sum(ray.get(adding))"), "has not come back"),
         (
             _TOTAL.format(worker=_ADD, send=_SEND.format(after="sender.send(None)"), end="sum(ray.get(adding))"),
@@ -537,9 +537,9 @@ WRONG = {
         (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="None"), "forget the return"),
         (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="adding[0]"), "a reference"),
         (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="ray.get(adding[0])"), "it gave"),
-        ('check("05.2", lambda channel, numbers: sum(numbers))', "TypeError"),
+        ('check("08.2", lambda channel, numbers: sum(numbers))', "TypeError"),
     ],
-    "05.3": [
+    "08.3": [
         (_FAN_IN.format(body="forward_all.remote(sources, out); return out"), "while source 0 is silent"),
         (_FAN_IN.format(body="[forward.remote(s, out) for s in sources]; return out"), "it does not end"),
         (_FAN_IN.format(body="[forward.remote(s, out, True) for s in sources]; return out"), "two of three sources"),
@@ -561,7 +561,7 @@ WRONG = {
             "has not come back after 5 s",
         ),
     ],
-    "06.1": [
+    "10.1": [
         (_CONNECT.format(maker="", taker="", group=_GROUP, pair="maker, taker"), "in the object store"),
         (_CONNECT.format(maker="", taker=_GLOO, group=_GROUP, pair="maker, taker"), "in the object store"),
         (_CONNECT.format(maker=_GLOO, taker="", group="pass", pair="maker, taker"), "in no collective group"),
@@ -587,17 +587,17 @@ WRONG = {
             "can taker receive",
         ),
     ],
-    "06.2": [
-        ('check("06.2", (Trainer, train))', "the means of the first steps"),
+    "10.2": [
+        ('check("10.2", (Trainer, train))', "the means of the first steps"),
         (_TRAINER.format(**_TRAIN | {"keep": "shared"}), "has not come back"),
         (_TRAINER.format(**_TRAIN | {"wait": "pass"}), "the means of the first steps"),
         (_TRAINER.format(**_TRAIN | {"wait": "__import__('time').sleep(0.05)"}), "the means of the first steps"),
         (_TRAINER.format(**_TRAIN | {"how": ""}), "through the object store"),
         (_TRAINER.format(**_TRAIN | {"result": "means[-1]"}), "12 means are wanted"),
         (_TRAINER.format(**_TRAIN | {"wait": "wait_tensor_freed(self.weights)"}), "gave [0.0"),
-        ('check("06.2", train)', "a tuple"),
+        ('check("10.2", train)', "a tuple"),
     ],
-    "06.3": [
+    "10.3": [
         (_PRODUCER.format(**_DOUBLE | {"wait": "pass"}), "numbers are wrong"),
         (_PRODUCER.format(**_DOUBLE | {"buffers": 1}), "times of 9"),
         (_PRODUCER.format(**_DOUBLE | {"buffers": 3}), "3 different tensors"),
@@ -626,6 +626,6 @@ WRONG = {
             _PRODUCER.format(**_DOUBLE | {"stream": "return ray.get(consumer.use.remote(producer.produce.remote(0)))"}),
             "30 numbers are wanted",
         ),
-        ('check("06.3", (Trainer, train))', "could not be used"),
+        ('check("10.3", (Trainer, train))', "could not be used"),
     ],
 }

@@ -1,12 +1,13 @@
-"""Checkers of lesson 02, Scheduling policies."""
+"""Checkers of lesson 03, Scheduling policies."""
 
 import ray
 from ray.util import placement_group_table, remove_placement_group
 from ray.util.placement_group import PlacementGroup
 
-from klaw_course import cluster, timeline
+from klaw_course import cluster
 from klaw_course.check import need
 from klaw_course.cluster import wait_until
+from klaw_course.observe import timeline
 
 
 def two_each(answer) -> str:
@@ -77,4 +78,4 @@ def _run(answer, count: int) -> timeline.Recording:
     return run
 
 
-CHECKERS = {"02.1": two_each, "02.2": spared, "02.3": gang}
+CHECKERS = {"03.1": two_each, "03.2": spared, "03.3": gang}

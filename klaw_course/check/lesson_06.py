@@ -1,4 +1,4 @@
-"""Checkers of lesson 04, The memory leak, and the queue in front of it."""
+"""Checkers of lesson 06, The memory leak, and the queue in front of it."""
 
 import os
 import shutil
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from klaw_course import cluster, memory
+from klaw_course import cluster
 from klaw_course.check import need
+from klaw_course.observe import memory
 
 _BUDGET_MB = 28  # 8 MiB a call: over it with the fourth
 
@@ -99,7 +100,7 @@ class _Leaky:
 
 def recycling_pool(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def run(...): ...")
-    folder = Path(cluster.current().session_dir) / "exercise-04.3"
+    folder = Path(cluster.current().session_dir) / "exercise-06.3"
     folder.mkdir(exist_ok=True)
     made = []
 
@@ -130,4 +131,4 @@ def _judge(answers, made: list[float], logs: list[list[str]]) -> str:
     return f"20 answers from {len(calls)} actors; budget {_BUDGET_MB} MiB, the most was {most:.0f}: one call over it."
 
 
-CHECKERS = {"04.1": bounded_cache, "04.2": nothing_lost, "04.3": recycling_pool}
+CHECKERS = {"06.1": bounded_cache, "06.2": nothing_lost, "06.3": recycling_pool}

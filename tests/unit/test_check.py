@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from klaw_course import check, compare
-from klaw_course.exercises import lesson_00
+from klaw_course.check import lesson_00
 
 
 def stub(a, b=2): ...

@@ -16,8 +16,8 @@ import psutil
 import pytest
 import ray
 
-from klaw_course import memory
 from klaw_course.cluster import wait_until
+from klaw_course.observe import memory
 from klaw_course.show import Picture, Text
 
 ON_LINUX = pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the system does not tell shared pages")
@@ -381,7 +381,7 @@ def test_the_limit_of_a_container_counts(files, left, tmp_path):
 
 
 def test_the_module_needs_no_ray():
-    code = "import sys, klaw_course.memory; sys.exit('ray' in sys.modules)"
+    code = "import sys, klaw_course.observe.memory; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

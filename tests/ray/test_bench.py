@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from klaw_course import bench, bench_channel
+from klaw_course import bench
 from klaw_course.bench import Row
+from klaw_course.bench import channel as bench_channel
 
 FLOOD = Row("flood", 1000, (0.001, 0.002, 0.009), (0.0004, 0.0001, 0.0002), (7.0, 30.0, 8.25))
 TWICE = Row("twice as fast", 1000, (0.001, 0.004, 0.0005), (0.0008, 0.0006, 0.0001), (0.0, 0.5, 2.0))

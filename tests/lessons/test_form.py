@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CELLS = (40, 90)
 WORDS = (1000, 2300)
 LINES_MEDIAN, LINES_MAX = 10, 20  # a lesson on actors is full of classes; most cells are 1 to 6 lines

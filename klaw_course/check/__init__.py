@@ -1,6 +1,6 @@
 """Check the answer to an exercise: todo, wrong (with the hint for that mistake) or right.
 
-The checkers live in ``klaw_course.exercises``, one module a lesson. Each is a function that takes the answer, raises
+The checkers live in ``klaw_course.check``, one module a lesson. Each is a function that takes the answer, raises
 ``Wrong`` with a hint for the mistake it recognised, and returns a sentence if the answer is right.
 """
 
@@ -94,7 +94,7 @@ def checkers(lesson: str) -> dict[str, Callable[[object], str]]:
         Exercise id to checker; empty if the lesson has none.
     """
     try:
-        return importlib.import_module(f"klaw_course.exercises.lesson_{lesson}").CHECKERS
+        return importlib.import_module(f"klaw_course.check.lesson_{lesson}").CHECKERS
     except ModuleNotFoundError:
         return {}
 

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from klaw_course import cluster, timeline
+from klaw_course import cluster
+from klaw_course.observe import timeline
+from klaw_course.observe.timeline import Row
 from klaw_course.show import VERMILLION, bars, flow, flow_table, grid, grid_table, lanes, lanes_table
-from klaw_course.timeline import Row
 
 ARGS, PLACE, SENT, RUN, DONE, FAILED = timeline.STATES
 

@@ -21,7 +21,7 @@ from statistics import median
 from tabulate import tabulate
 from tqdm.auto import tqdm
 
-from klaw_course import memory
+from klaw_course.observe import memory
 from klaw_course.show import Text
 
 CPUS = 2  # of the cluster
@@ -229,7 +229,7 @@ def _submit(options: argparse.Namespace) -> Text:
 
 def _channel(options: argparse.Namespace) -> Text:
     """ways to pass messages from one actor to another"""
-    from klaw_course import bench_channel
+    from klaw_course.bench import channel as bench_channel
 
     return bench_channel.table(bench_channel.channel(options.rounds), _machine())
 

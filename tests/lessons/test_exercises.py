@@ -16,7 +16,7 @@ from wrong_answers import WRONG
 
 from klaw_course.check import checkers
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 LESSONS = {path.name[:2]: path for path in sorted(FOLDER.glob("*.ipynb"))}
 SOLUTION = re.compile(r"<summary>Solution</summary>\s*```python\n(.*?)```", re.S)
 NONSENSE = """

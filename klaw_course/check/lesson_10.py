@@ -1,4 +1,4 @@
-"""Checkers of lesson 06, Direct transport. PyTorch is imported where it is used: not everybody has it."""
+"""Checkers of lesson 10, Direct transport. PyTorch is imported where it is used: not everybody has it."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ from klaw_course.check import Wrong, need
 
 _LATE_S = 30  # for what takes a few seconds: PyTorch is loaded
 _END_S = 12  # for what takes less than two, if nobody waits in vain
-_COUNT = 2**22  # numbers in a buffer of 06.3: 16 MiB, which take long enough to be overwritten on their way
+_COUNT = 2**22  # numbers in a buffer of 10.3: 16 MiB, which take long enough to be overwritten on their way
 _log: list = []  # in the process of a Producer: (number, begin, end, tensor) of each fill
 
 
@@ -254,4 +254,4 @@ def _end(actors) -> None:
             ray.kill(actor)
 
 
-CHECKERS = {"06.1": connected, "06.2": trained, "06.3": double_buffered}
+CHECKERS = {"10.1": connected, "10.2": trained, "10.3": double_buffered}

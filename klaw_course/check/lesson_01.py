@@ -2,9 +2,9 @@
 
 import ray
 
-from klaw_course import timeline
 from klaw_course.check import need
-from klaw_course.timeline import Row
+from klaw_course.observe import timeline
+from klaw_course.observe.timeline import Row
 
 
 def three_at_once(answer) -> str:

@@ -1,4 +1,4 @@
-"""Checkers of lesson 03, Actors."""
+"""Checkers of lesson 04, Actors."""
 
 import contextlib
 import random
@@ -8,9 +8,10 @@ from pathlib import Path
 import ray
 from ray.util.state import get_actor
 
-from klaw_course import cluster, timeline
+from klaw_course import cluster
 from klaw_course.check import need
 from klaw_course.cluster import wait_until
+from klaw_course.observe import timeline
 
 
 def ten_at_once(answer) -> str:
@@ -54,7 +55,7 @@ def one_for_all(answer) -> str:
 
 def survivor(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def make_store(path): ...")
-    folder = Path(cluster.current().session_dir) / "exercise-03.3"
+    folder = Path(cluster.current().session_dir) / "exercise-04.3"
     folder.mkdir(exist_ok=True)
     store = None
     try:
@@ -117,4 +118,4 @@ def _need_handle(answer):
     return answer
 
 
-CHECKERS = {"03.1": ten_at_once, "03.2": one_for_all, "03.3": survivor}
+CHECKERS = {"04.1": ten_at_once, "04.2": one_for_all, "04.3": survivor}

@@ -92,7 +92,8 @@ def test_processes_are_named_and_counted(one_node):
 @pytest.mark.parametrize("how", ["host:port", "KLAW_RAY_ADDRESS"])
 def test_attaching_works_and_stop_only_disconnects(one_node, how):
     program = f"""
-from klaw_course import cluster, timeline
+from klaw_course import cluster
+from klaw_course.observe import timeline
 import ray
 here = cluster.start({f"address={one_node.address!r}" if how == "host:port" else ""})
 with timeline.record() as run:

@@ -1,0 +1,1 @@
+"""Rows of what happened: tasks over time, memory over time. Nothing here draws."""

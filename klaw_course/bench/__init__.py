@@ -140,7 +140,7 @@ def _settle() -> None:
     """Leave nothing of the last run to the next; its refs went when its function returned."""
     import ray
 
-    from klaw_course.cluster import wait_until
+    from klaw_course.wait import wait_until
 
     gc.collect()
     memory.trim()  # else freed memory stays with the process, and no run after the flood would grow

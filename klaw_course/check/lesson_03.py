@@ -6,8 +6,8 @@ from ray.util.placement_group import PlacementGroup
 
 from klaw_course import cluster
 from klaw_course.check import need
-from klaw_course.cluster import wait_until
 from klaw_course.observe import timeline
+from klaw_course.wait import wait_until
 
 
 def two_each(answer) -> str:

@@ -10,8 +10,8 @@ from ray.util.state import get_actor
 
 from klaw_course import cluster
 from klaw_course.check import need
-from klaw_course.cluster import wait_until
 from klaw_course.observe import timeline
+from klaw_course.wait import wait_until
 
 
 def ten_at_once(answer) -> str:

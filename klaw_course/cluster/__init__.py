@@ -35,6 +35,8 @@ import psutil
 import ray
 from ray._private import ray_constants, ray_logging
 
+from klaw_course.wait import wait_until
+
 STORE_MB = 256  # of each node's object store; fits the smallest /dev/shm that the course supports
 _TMP = Path("/tmp")  # short on purpose: the path of a Unix socket may have 107 characters (103 on macOS)
 _START_UP_LINES = "Set ray log level from environment"
@@ -331,26 +333,6 @@ def skip_rest_unless(condition: bool, what: str) -> None:
 
 def _skip(cell: list[str]) -> list[str]:
     return cell if "skip_rest_unless(" in "".join(cell) or "cluster.stop()" in "".join(cell) else []
-
-
-def wait_until(condition, what: str, timeout_s: float = 30.0, every_s: float = 0.05):
-    """Call ``condition()`` until it is true, and return what it gave.
-
-    Args:
-        condition: a function without arguments.
-        what: completes the sentence "waited for ...".
-        timeout_s: seconds after which to give up.
-        every_s: seconds between two calls.
-
-    Raises:
-        TimeoutError: it was not true in time.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"Waited {timeout_s:g} s for {what}, in vain; run the cell again, or look at the logs.")
-        time.sleep(every_s)
-    return value
 
 
 # --- attaching -------------------------------------------------------------------------------------------------------

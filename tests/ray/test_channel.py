@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 
 from klaw_course import cluster
 from klaw_course.channel import Channel, ChannelBroken, ChannelClosed, _Buffer, supervise
-from klaw_course.cluster import wait_until
+from klaw_course.wait import wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)

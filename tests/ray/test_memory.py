@@ -16,9 +16,9 @@ import psutil
 import pytest
 import ray
 
-from klaw_course.cluster import wait_until
 from klaw_course.observe import memory
 from klaw_course.show import Picture, Text
+from klaw_course.wait import wait_until
 
 ON_LINUX = pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the system does not tell shared pages")
 CHILD = """

@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
+import sys
+
+from klaw_course.notebook import marks
+
 
 def begin(cluster) -> None:
-    """Prepare this kernel for the lesson's cells; called by ``cluster.start``. Does nothing outside a notebook."""
+    """Prepare this kernel for the lesson's cells. ``cluster.start`` calls it; outside a notebook it does nothing.
+
+    Args:
+        cluster: the ``Cluster`` that runs.
+    """
+    shell = _shell()
+    if shell is None:
+        return
+    lacks = {
+        "a private cluster": lambda: cluster.attached,
+        "simulated nodes": lambda: not cluster.simulated,
+        "a node on this machine": lambda: cluster.client,
+        "PyTorch": _has_no_torch,
+    }
+    marks.install(shell, marks.Marks(lacks))
 
 
 def end() -> None:
-    """Put the kernel back as it was; called by ``cluster.stop``."""
+    """Put the kernel back as it was. ``cluster.stop`` calls it."""
+    shell = _shell()
+    if shell is not None:
+        marks.remove(shell)
+
+
+def _shell():
+    """IPython's shell, if this is one. IPython is not imported for that: who is in it has imported it."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def _has_no_torch() -> bool:
+    from klaw_course import doctor
+
+    return not doctor.has_transport("gloo")

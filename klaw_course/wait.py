@@ -53,8 +53,20 @@ class Gate:
 
         ray.get(self._actor.open.remote())
 
+    def close(self) -> None:
+        """Let those who come from now on wait, until it is opened again."""
+        import ray
+
+        ray.get(self._actor.close.remote())
+
+    def is_open(self) -> bool:
+        """Tell whether the gate is open."""
+        import ray
+
+        return ray.get(self._actor.is_open.remote())
+
     def waiting(self) -> int:
-        """Return how many wait at the moment."""
+        """Count those who wait at the moment."""
         import ray
 
         return ray.get(self._actor.waiting.remote())
@@ -73,6 +85,12 @@ class _Gate:
 
     async def open(self):
         self._opened.set()
+
+    async def close(self):
+        self._opened.clear()
+
+    async def is_open(self):
+        return self._opened.is_set()
 
     async def waiting(self):
         return self._waiting

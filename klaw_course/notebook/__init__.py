@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 
 from klaw_course.notebook import marks
+from klaw_course.notebook.files import delete_folders, new_folder
+
+__all__ = ["begin", "end", "new_folder"]
 
 
 def begin(cluster) -> None:
@@ -27,6 +30,7 @@ def begin(cluster) -> None:
 
 def end() -> None:
     """Put the kernel back as it was. ``cluster.stop`` calls it."""
+    delete_folders()
     shell = _shell()
     if shell is not None:
         marks.remove(shell)

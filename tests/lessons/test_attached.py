@@ -1,0 +1,71 @@
+"""Every lesson attached to a cluster of somebody else: two real nodes, started with ``ray start``.
+
+What can run there does, what cannot says so in a line, and nothing fails. How many cells ran is printed and held.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from two_nodes import TwoNodes
+
+HERE, NOTEBOOKS = Path(__file__).parent, Path(__file__).parents[2] / "notebooks"
+LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+AT_LEAST = {"04_actors": 0.8, "06_memory_leak": 0.8, "08_channels": 0.8, "10_transport": 0.8}  # of a lesson's cells
+OF_ALL = 0.6
+_counts: dict[str, tuple[int, int]] = {}  # lesson -> teaching cells that ran, and all of them
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    with TwoNodes() as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def print_the_table(request):
+    yield
+    lines = [f"{lesson:20} {ran:3} of {cells:3} cells ran" for lesson, (ran, cells) in _counts.items()]
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print("\nAttached to two nodes:", *lines, sep="\n  ")
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_runs_on_a_cluster_that_is_not_its_own(two_nodes, lesson):
+    command = [sys.executable, str(HERE / "run_attached.py"), str(NOTEBOOKS / f"{lesson}.ipynb")]
+    status, printed = two_nodes.run(*command, KLAW_RAY_ADDRESS=two_nodes.address)
+    assert status == 0, printed[-3000:]
+    result = json.loads(printed.splitlines()[-1])
+    _counts[lesson] = ran, cells = len(result["ran"]), len(result["ran"] + result["skipped"])
+    first, *_, last = [text for name, text in result["said"].items() if name not in result["skipped"]]
+    assert not result["error"], result["error"]
+    assert "attached to 127.0.0.1" in first and "Disconnected; your cluster runs on." in last
+    assert all(text.count("\n") == 1 for name, text in result["said"].items() if name in result["skipped"])
+    assert ran >= AT_LEAST.get(lesson, 0) * cells, f"skipped: {', '.join(result['skipped'])}"
+
+
+def test_most_cells_of_all_lessons_run_there():
+    ran, cells = map(sum, zip(*_counts.values(), strict=True))
+    assert len(_counts) == len(LESSONS) and ran >= OF_ALL * cells, _counts
+
+
+CLIENT = """
+import ray
+from klaw_course import cluster
+here = cluster.start()
+print("answer:", ray.get(ray.remote(lambda: 6 * 7).remote()), here.attached, here.client)
+cluster.stop()
+print("connected:", ray.is_initialized())
+"""
+
+
+def test_ray_client_connects_says_what_it_lacks_and_ends(two_nodes):
+    status, printed = two_nodes.run(sys.executable, "-c", CLIENT, KLAW_RAY_ADDRESS=two_nodes.client_address)
+    assert status == 0, printed[-3000:]
+    lines = printed.splitlines()
+    assert "answer: 42 True True" in lines and "connected: False" in lines
+    assert any(line.startswith("Through ray://") for line in lines), printed

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from klaw_course import cluster
-from klaw_course.channel import Channel, ChannelBroken, ChannelClosed, _Buffer, supervise
+from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
+from klaw_course.channel.buffer import Buffer
+from klaw_course.supervisor import supervise
 from klaw_course.wait import wait_until
 
 
@@ -112,7 +114,7 @@ def test_a_hundred_thousand():
 
 def test_batches_that_overtake_one_another_are_put_in_order():
     async def push():
-        buffer = _Buffer(10, adopt=False)
+        buffer = Buffer(10, adopt=False)
         assert await buffer.acquire("a", 5, 1) == 5
         await buffer.push("a", 1, [(0, "third")], 0, 1)
         assert not buffer.items and buffer.free == 5

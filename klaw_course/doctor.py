@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import sys
 import tempfile
 import textwrap
@@ -20,9 +19,12 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from klaw_course import container
+
 GIB = 2**30
 NEEDED = ("ray", "jupyterlab", "ipywidgets", "matplotlib", "numpy", "psutil", "tabulate", "tqdm")
 CPU_TORCH = "pip install uv && uv pip install --torch-backend=cpu torch"
+KUBERNETES = "ray://$RAY_HEAD_SERVICE_HOST:$RAY_HEAD_SERVICE_PORT"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Finding:
         level: ``"ok"``, ``"warn"`` (a part of the course will suffer) or ``"FAIL"`` (it cannot run).
         name: what was looked at.
         value: what was found.
-        cure: what to do, one sentence; empty if the level is ``"ok"``.
+        cure: what to do, one sentence; at the level ``"ok"`` empty, or a hint.
     """
 
     level: str
@@ -68,15 +70,19 @@ def packages(missing: list[str]) -> Finding:
     return Finding("FAIL", "packages", f"missing: {', '.join(missing)}", "Run in the course's folder: pip install -e .")
 
 
-def cores(count: int) -> Finding:
-    """Judge the number of cores that this process may use."""
-    cure = "" if count >= 2 else "Lessons run, but pictures of parallel work show none; use 2 cores or more."
-    return Finding("warn" if cure else "ok", "cores", str(count), cure)
+def cores(count: int, quotas: list[float]) -> Finding:
+    """Judge how many cores this process may use, and the containers' quotas, in CPUs' worth of time."""
+    usable = min([count, *quotas])
+    value = f"{count}" if usable == count else f"{count}, but a container's quota is {usable:.2g} of them"
+    cure = "" if usable >= 2 else "Lessons run, but pictures of parallel work show none; use 2 cores or more."
+    return Finding("warn" if cure else "ok", "cores", value, cure)
 
 
-def memory(total: int, available: int) -> Finding:
-    """Judge main memory, in bytes."""
-    value = f"{_gib(available)} available of {_gib(total)}"
+def memory(total: int, available: int, limits: list[tuple[int, int]]) -> Finding:
+    """Judge main memory: the machine's bytes, and for each container's limit its bytes and what is left of them."""
+    limit = min([total, *(limit for limit, _ in limits)])
+    available = max(0, min([available, *(left for _, left in limits)]))
+    value = f"{_gib(available)} available of {_gib(limit)}" + (", a container's limit" if limit < total else "")
     if available < 2 * GIB:
         return Finding("FAIL", "memory", value, "A lesson needs 2 GiB; close programs, or the kernels of notebooks.")
     if available < 4 * GIB:
@@ -85,7 +91,7 @@ def memory(total: int, available: int) -> Finding:
 
 
 def shared_memory(free: int | None) -> Finding:
-    """Judge the free bytes in /dev/shm, where object stores live; ``None`` where there is none (macOS, Windows)."""
+    """Judge the free bytes in /dev/shm, where object stores live; ``None`` where there is none (macOS)."""
     if free is None:
         return Finding("ok", "/dev/shm", "not used on this system")
     cure = "" if free >= GIB else "Object stores spill to slow files; in Docker, start with --shm-size=2g."
@@ -99,11 +105,17 @@ def disk(folder: str, total: int, free: int) -> Finding:
     return Finding("warn" if cure else "ok", "disk", f"{_gib(free)} free in {folder}, {full:.0%} full", cure)
 
 
-def other_rays(pids: list[int]) -> Finding:
-    """Name the Ray clusters that run already, by the process ids of their ``gcs_server``."""
+def other_rays(pids: list[int], lessons: list[str]) -> list[Finding]:
+    """Name the Ray clusters that run already.
+
+    Args:
+        pids: of their processes called ``gcs_server``.
+        lessons: the notebooks of this course, with their kernels, that started some of them.
+    """
     shown = ", ".join(map(str, pids[:4])) + (", ..." if len(pids) > 4 else "")
     value = f"{len(pids)} (gcs_server {shown}); the course leaves them alone" if pids else "none"
-    return Finding("ok", "other Rays", value)
+    found = [Finding("ok", "running Rays", value)]
+    return found + [Finding("ok", "a lesson runs", lesson) for lesson in lessons]
 
 
 def environment(variables: dict[str, str]) -> list[Finding]:
@@ -111,42 +123,18 @@ def environment(variables: dict[str, str]) -> list[Finding]:
     says = {
         "KLAW_RAY_ADDRESS": "lessons attach to it",
         "RAY_ADDRESS": "ignored: lessons start a private cluster",
-        "RAY_AUTH_MODE": "used when attaching; a private cluster has its own token",
+        "RAY_AUTH_MODE": "for attaching; private ones have their own",
+        "RAY_HEAD_SERVICE_HOST": "ignored: lessons start a private cluster",
     }
     if variables.get("KLAW_RAY_ADDRESS"):
         says["RAY_ADDRESS"] = "ignored: KLAW_RAY_ADDRESS goes first"
-    elif variables.get("RAY_HEAD_SERVICE_HOST") and variables.get("RAY_HEAD_SERVICE_PORT"):
-        says["RAY_HEAD_SERVICE_HOST"] = "lessons attach to it by ray://"
-    return [Finding("ok", name, f"{variables[name]} ({say})") for name, say in says.items() if variables.get(name)]
-
-
-def simulated_nodes(platform: str) -> Finding:
-    """Judge whether several nodes can be simulated, by ``sys.platform``."""
-    if platform != "win32":
-        return Finding("ok", "simulated nodes", "yes")
-    return Finding("warn", "simulated nodes", "not on Windows", "Use WSL 2; otherwise lessons skip parts and say so.")
-
-
-def dashboard(port: int, free: bool) -> Finding:
-    """Say where the dashboard will be."""
-    return Finding("ok", "dashboard port", f"{port} is free" if free else f"{port} is taken; the next free one is used")
-
-
-def py_spy(path: str | None, ptrace_scope: str | None, root: bool) -> Finding:
-    """Judge whether py-spy may read other processes (lesson 09).
-
-    Args:
-        path: where the program is, or ``None``.
-        ptrace_scope: the text of the kernel's ``yama/ptrace_scope``, or ``None`` without that file.
-        root: whether this process is root's.
-    """
-    if path is None:
-        return Finding("warn", "py-spy", "not found", "Lesson 09 uses cProfile; otherwise: pip install py-spy")
-    if not root and (ptrace_scope or "0").strip() not in ("", "0"):
-        value = f"refused by the kernel (ptrace_scope {ptrace_scope.strip()})"
-        cure = "Lesson 09 uses cProfile; otherwise: sudo sysctl kernel.yama.ptrace_scope=0"
-        return Finding("warn", "py-spy", value, cure)
-    return Finding("ok", "py-spy", "usable")
+        del says["RAY_HEAD_SERVICE_HOST"]
+    hints = {"RAY_HEAD_SERVICE_HOST": f"To attach to it: export KLAW_RAY_ADDRESS={KUBERNETES}"}
+    return [
+        Finding("ok", name, f"{variables[name]} ({say})", hints.get(name, ""))
+        for name, say in says.items()
+        if variables.get(name)
+    ]
 
 
 def torch_version(installed: str | None, error: str = "") -> Finding:
@@ -156,11 +144,6 @@ def torch_version(installed: str | None, error: str = "") -> Finding:
     if not installed:
         return Finding("warn", "PyTorch", "not installed", f"Only lesson 10 needs it: {CPU_TORCH}")
     return Finding("ok", "PyTorch", installed)
-
-
-def gpu(names: list[str]) -> Finding:
-    """Name the GPUs; none is fine."""
-    return Finding("ok", "GPU", ", ".join(names) or "none; nothing needs one")
 
 
 def transports(has_torch: bool, has_gloo: bool, has_nccl: bool, gpus: int, has_nixl: bool) -> list[Finding]:
@@ -192,7 +175,7 @@ def has_transport(name: str) -> bool:
     Raises:
         ValueError: there is no such transport.
     """
-    usable = {finding.name.removeprefix("RDT "): finding.value == "yes" for finding in _torch()[2:]}
+    usable = {finding.name.removeprefix("RDT "): finding.value == "yes" for finding in _torch()[1:]}
     if name.lower() not in usable:
         raise ValueError(f"Ray has no transport {name!r}; it has {', '.join(usable)}.")
     return usable[name.lower()]
@@ -202,35 +185,30 @@ def examine() -> list[Finding]:
     """Look at this machine; takes a few seconds where PyTorch is installed, for it is imported."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     found = [python_version(sys.version_info[:2]), ray_version(_installed("ray"), _tested_ray()), packages(missing)]
-    found.append(cores(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found.append(cores(allowed, container.cpu_quotas()))
     if "psutil" not in missing:
         import psutil
 
         now = psutil.virtual_memory()
-        limit = _container_limit() or now.total
-        found.append(memory(min(now.total, limit), min(now.available, limit)))
+        found.append(memory(now.total, now.available, container.memory_limits()))
     shm = Path("/dev/shm")
     found.append(shared_memory(shutil.disk_usage(shm).free if shm.is_dir() else None))
     temp = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()
     usage = shutil.disk_usage(temp)
     found.append(disk(temp, usage.total, usage.free))
     if "psutil" not in missing:
-        running = psutil.process_iter(["name"])
-        found.append(other_rays([p.pid for p in running if (p.info["name"] or "").startswith("gcs_server")]))
-    found += [*environment(dict(os.environ)), simulated_nodes(sys.platform), dashboard(8265, _is_free(8265))]
-    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
-    beside = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    found.append(py_spy(beside, scope.read_text() if scope.exists() else None, root))
-    return found + _torch()
+        running = [p for p in psutil.process_iter(["name"]) if (p.info["name"] or "").startswith("gcs_server")]
+        found += other_rays([process.pid for process in running], _lessons_that_run(running))
+    return [*found, *environment(dict(os.environ)), *_torch()]
 
 
 def report(findings: list[Finding]) -> str:
     """The findings as text, at most 80 columns wide, each problem with its cure below it."""
     lines = []
     for finding in findings:
-        value = textwrap.shorten(finding.value, 56, placeholder=" ...") if " " in finding.value else finding.value[:56]
-        lines.append(f"{finding.level:<5} {finding.name:<17} {value}")
+        value = textwrap.shorten(finding.value, 52, placeholder=" ...") if " " in finding.value else finding.value[:52]
+        lines.append(f"{finding.level:<5} {finding.name:<21} {value}")
         if finding.cure:
             lines += textwrap.wrap("-> " + finding.cure, 80, initial_indent=" " * 6, subsequent_indent=" " * 9)
     bad = sum(finding.level == "FAIL" for finding in findings)
@@ -270,19 +248,17 @@ def _tested_ray() -> str | None:
     return None
 
 
-def _container_limit() -> int | None:
-    """The bytes that a container may use; psutil shows those of the machine around it."""
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # no such file; or it says "max"
-            return int(Path(file).read_text())
-    return None
+def _lessons_that_run(processes: list) -> list[str]:
+    """The notebooks whose kernels run a cluster: its folder is called klaw-<pid of the kernel>-..."""
+    import psutil
 
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe, contextlib.suppress(OSError):
-        probe.bind(("127.0.0.1", port))
-        return True
-    return False
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if kernel := re.search(r"/klaw-(\d+)-", " ".join(process.cmdline())):
+                notebook = psutil.Process(int(kernel[1])).environ().get("JPY_SESSION_NAME", "a program")
+                found.append(f"{Path(notebook).name} (process {kernel[1]})")
+    return found
 
 
 def gpus() -> int:
@@ -303,13 +279,9 @@ def _torch() -> list[Finding]:
         except Exception as problem:  # a half-installed PyTorch fails in many ways
             error = (str(problem).strip() or type(problem).__name__).splitlines()[0]
     usable = 0 if torch is None else gpus()
-    names = [torch.cuda.get_device_name(number) for number in range(usable)]
-    if not names and shutil.which("nvidia-smi"):
-        names = ["an NVIDIA one, which this PyTorch cannot use"]
     group = torch is not None and torch.distributed.is_available() and torch.distributed
     return [
         torch_version(torch.__version__ if torch else None, error),
-        gpu(names),
         *transports(
             torch is not None,
             bool(group and group.is_gloo_available()),

@@ -51,20 +51,23 @@ def check(exercise: str, answer: object) -> Result:
 
     Raises:
         ValueError: there is no such exercise.
+        ModuleNotFoundError: the course is not completely installed; it names what is missing.
+        KeyboardInterrupt: you interrupted it.
     """
     checker = checkers(str(exercise).partition(".")[0]).get(exercise)
     if checker is None:
         known = ", ".join(checkers(str(exercise).partition(".")[0])) or "none in that lesson"
         raise ValueError(f"There is no exercise {exercise!r}; known: {known}.")
-    if _is_todo(answer):
-        return Result(exercise, "todo", "replace the ... above, then run this cell again.")
     try:
+        if _is_todo(answer):
+            return Result(exercise, "todo", "replace the ... above, then run this cell again.")
         return Result(exercise, "right", checker(answer))
     except Wrong as wrong:
         return Result(exercise, "wrong", str(wrong))
-    except Exception as error:  # the learner's own code failed, or the answer is of a kind nobody foresaw
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        return Result(exercise, "wrong", f"your answer could not be used; it gave {reason}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the learner's own code failed or left with sys.exit, or nobody foresaw the answer
+        return Result(exercise, "wrong", f"your answer could not be used; it gave {_first_line(error)}")
 
 
 def compare(guess: dict, seen: dict) -> Text:
@@ -92,10 +95,16 @@ def checkers(lesson: str) -> dict[str, Callable[[object], str]]:
 
     Returns:
         Exercise id to checker; empty if the lesson has none.
+
+    Raises:
+        ModuleNotFoundError: the lesson's module needs one that is not installed.
     """
+    module = f"{__name__}.lesson_{lesson}"
     try:
-        return importlib.import_module(f"klaw_course.check.lesson_{lesson}").CHECKERS
-    except ModuleNotFoundError:
+        return importlib.import_module(module).CHECKERS
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
         return {}
 
 
@@ -103,6 +112,15 @@ def need(condition: object, hint: str) -> None:
     """Raise ``Wrong(hint)`` unless the condition holds."""
     if not condition:
         raise Wrong(hint)
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error is, on one line; its text may be anything, or fail."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be shown"
+    return f"{type(error).__name__}: {text}".strip().splitlines()[0]
 
 
 def _is_todo(answer: object) -> bool:

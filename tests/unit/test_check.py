@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import ray
 
@@ -46,6 +48,43 @@ def test_an_answer_that_fails_is_wrong_with_its_error(monkeypatch):
         raise ZeroDivisionError("by zero")
 
     assert check("00.1", broken).message == "your answer could not be used; it gave ZeroDivisionError: by zero"
+
+
+def test_an_answer_that_leaves_with_sys_exit_is_wrong(monkeypatch):
+    monkeypatch.setitem(lesson_00.CHECKERS, "00.1", lambda answer: answer())
+    assert check("00.1", lambda: sys.exit(3)).message == "your answer could not be used; it gave SystemExit: 3"
+    assert check("00.1", sys.exit).state == "wrong"
+
+
+def test_an_interrupt_passes(monkeypatch):
+    def interrupted(answer):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(lesson_00.CHECKERS, "00.1", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check("00.1", "local")
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Endless(list):
+    def __iter__(self):
+        raise Unprintable
+
+
+def test_an_answer_that_cannot_be_looked_at_or_printed_is_wrong():
+    assert check("00.1", Endless()).message.endswith("it gave Unprintable: its text cannot be shown")
+
+
+def test_a_module_that_a_lessons_checkers_need_is_named_if_it_is_missing(monkeypatch, tmp_path):
+    (tmp_path / "lesson_88.py").write_text("import not_installed_anywhere")
+    package = sys.modules[lesson_00.__package__]
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        check("88.1", 1)
 
 
 @pytest.mark.parametrize(("exercise", "says"), [("00.9", "known: 00.1, 00.2, 00.3"), ("77.1", "none"), (3, "none")])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from tabulate import tabulate
 from tqdm.auto import tqdm
 
-from klaw_course.show import BLUE, CARD, GREY, INK, Picture, Text, style
+from klaw_course.bench import own_cluster, sides
+
+if TYPE_CHECKING:
+    from klaw_course.show import Picture, Text
 
 # name: bytes of a message, messages of a run, messages that may wait, messages of a batch (for Queue)
 SIZES = {
@@ -25,118 +28,11 @@ SIZES = {
 SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times fewer messages, but 20 at least
 
 
-@lru_cache(1)  # made in the warm-up, not while the clock runs
-def _payloads(size: int) -> list:
-    """Different messages, to be sent by turns: pickle writes an object that is in a batch twice only once."""
-    count = max(4, min(512, 32 * 10**6 // size))
-    return [bytes([n % 256]) * size if size <= 100 else np.full(size, n % 256, np.uint8) for n in range(count)]
-
-
-# --- what the two sides do, each in a process of its own --------------------------------------------------------------
-
-
-def _queue_put(queue, size, n, batch):
-    items = _payloads(size)
-    for number in range(n):
-        queue.put(items[number % len(items)])
-
-
-def _queue_get(queue, size, n, batch):
-    return sum(1 for _ in range(n) if queue.get() is not None)
-
-
-def _queue_put_batches(queue, size, n, batch):
-    import ray
-
-    items = _payloads(size)
-    for first in range(0, n, batch):
-        while True:  # there is no batch call that waits
-            try:
-                queue.put_nowait_batch([items[(first + place) % len(items)] for place in range(batch)])
-                break
-            except ray.util.queue.Full:
-                time.sleep(0.001)
-
-
-def _queue_get_batches(queue, size, n, batch):
-    import ray
-
-    seen = 0
-    while seen < n:
-        try:
-            seen += len(queue.get_nowait_batch(batch))
-        except ray.util.queue.Empty:
-            time.sleep(0.001)
-    return seen
-
-
-def _send(channel, size, n, batch):
-    items = _payloads(size)
-    with channel.sender() as sender:
-        for number in range(n):
-            sender.send(items[number % len(items)])
-    channel.close()
-
-
-def _receive(channel, size, n, batch):
-    return sum(1 for _ in channel)
-
-
-def _stream(size, n):
-    items = _payloads(size)
-    for number in range(n):
-        yield items[number % len(items)]
-
-
-def _read_stream(producer, size, n, batch):
-    import ray
-
-    stream = producer.stream.options(_generator_backpressure_num_objects=4 * batch).remote(_stream, size, n)
-    return sum(1 for ref in stream if ray.get(ref) is not None)
-
-
-def _put_refs(consumer, size, n, batch):
-    import ray
-
-    items, calls = _payloads(size), []
-    for number in range(n):
-        calls.append(consumer.get_ref.remote([ray.put(items[number % len(items)])]))
-        if len(calls) > 4:
-            ray.get(calls.pop(0))
-    ray.get(calls)
-
-
-def _make_shared(reader, node, size):
-    import ray
-    from ray.experimental.channel.shared_memory_channel import Channel
-
-    return Channel(ray.get_runtime_context().current_actor, [(reader, node)], size + 1000)
-
-
-def _write_shared(channel, size, n, batch):
-    items = _payloads(size)
-    channel.ensure_registered_as_writer()
-    for number in range(n):
-        channel.write(items[number % len(items)], timeout=30)
-
-
-def _read_shared(channel, size, n, batch):
-    channel.ensure_registered_as_reader()
-    return sum(1 for _ in range(n) if channel.read(timeout=30) is not None)
-
-
-def _pipe(queue, ready, size, n):
-    items = _payloads(size)
-    ready.wait()
-    for number in range(n):
-        queue.put(items[number % len(items)])
-
-
-# --- the ways: each gives seconds for n messages ----------------------------------------------------------------------
-
-
 def ways() -> dict[str, Callable]:
-    """Name to ``run(size, n, room, batch)``, which gives the seconds for n messages of size bytes; needs a cluster."""
+    """Make the ways: name to ``run(size, n, room, batch)``, which gives the seconds for n messages of size bytes.
+
+    Needs a cluster. Two actors are made, which take part in all of them; they end with the last way.
+    """
     import ray
     from ray.util.queue import Queue
 
@@ -180,7 +76,7 @@ def ways() -> dict[str, Callable]:
     def processes(size, n, room, batch):
         context = multiprocessing.get_context("fork")  # a spawned one would first import Ray
         queue, ready = context.Queue(room), context.Event()
-        process = context.Process(target=_pipe, args=(queue, ready, size, n), daemon=True)
+        process = context.Process(target=sides.pipe, args=(queue, ready, size, n), daemon=True)
         process.start()
         ready.set()
         began = time.perf_counter()
@@ -209,22 +105,22 @@ def ways() -> dict[str, Callable]:
         return channel
 
     def shared(size, room):
-        return ray.get(producer.do.remote(_make_shared, consumer, node, size))
+        return ray.get(producer.do.remote(sides.make_shared, consumer, node, size))
 
     return {
-        "Queue, one at a time": pair(queue, _queue_put, _queue_get),
-        "Queue, batch calls": pair(queue, _queue_put_batches, _queue_get_batches),
-        "Channel": pair(channel, _send, _receive),
-        "Channel, owner='sender'": pair(partial(channel, owner="sender"), _send, _receive),
-        "ray.put, ray.get": one_sided(producer, _put_refs, consumer),
-        "streaming generator": one_sided(consumer, _read_stream, producer),
-        "ray.experimental.channel": pair(shared, _write_shared, _read_shared),
+        "Queue, one at a time": pair(queue, sides.queue_put, sides.queue_get),
+        "Queue, batch calls": pair(queue, sides.queue_put_batches, sides.queue_get_batches),
+        "Channel": pair(channel, sides.send, sides.receive),
+        "Channel, owner='sender'": pair(partial(channel, owner="sender"), sides.send, sides.receive),
+        "ray.put, ray.get": one_sided(producer, sides.put_refs, consumer),
+        "streaming generator": one_sided(consumer, sides.read_stream, producer),
+        "ray.experimental.channel": pair(shared, sides.write_shared, sides.read_shared),
         "multiprocessing.Queue": processes,
         "memory copy": copy,
     }
 
 
-def channel(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[str, float]]:
+def run(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Measure all ways at all sizes, on a cluster that replaces the one that this process may have.
 
     Args:
@@ -240,15 +136,8 @@ def channel(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[s
     """
     if rounds < 1 or not set(sizes or SIZES) <= set(SIZES):
         raise ValueError(f"Cannot measure rounds={rounds!r} of {sizes!r}; give 1 or more, and of {', '.join(SIZES)}.")
-    from klaw_course import cluster
-    from klaw_course.cluster import Node
-
-    try:
-        if cluster.start(Node("head", cpus=2, store_mb=512)).attached:
-            raise RuntimeError("This would load your own cluster; unset KLAW_RAY_ADDRESS and RAY_HEAD_SERVICE_HOST.")
+    with own_cluster(store_mb=512):
         return measure(ways(), rounds, sizes)
-    finally:
-        cluster.stop()
 
 
 def measure(
@@ -258,7 +147,7 @@ def measure(
 
     Args:
         ways: what ``ways()`` gives, or some of it.
-        rounds, sizes: as of ``channel``.
+        rounds, sizes: as of ``run``.
         shorter: as many times fewer messages, for a first look.
         warm: whether there is a shorter run before, which does not count.
     """
@@ -281,10 +170,14 @@ def measure(
 
 def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
     """Draw MB per second, a panel for each size, on an axis in powers of ten; ``table`` gives the numbers."""
+    from matplotlib.figure import Figure
+
+    from klaw_course.show import BLUE, CARD, GREY, INK, Picture, style
+
     sizes = list(next(iter(rates.values())))
     figure = Figure(figsize=(9, 1.1 + 0.3 * len(rates)), facecolor=CARD, layout="constrained")
     for axes, size in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
-        mb = [of[size] * SIZES[size][0] / 1e6 for of in rates.values()]
+        mb = [by_size[size] * SIZES[size][0] / 1e6 for by_size in rates.values()]
         axes.barh(list(rates), mb, height=0.6, color=[GREY if way == "memory copy" else BLUE for way in rates])
         for y, value in enumerate(mb):
             axes.text(value, y, f" {value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
@@ -298,12 +191,16 @@ def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
 
 
 def table(rates: dict[str, dict[str, float]], machine: str = "") -> Text:
-    """Messages per second as ratios to the first way, then its absolute numbers and everybody's MB per second."""
-    first = next(iter(rates))
-    sizes = list(rates[first])
-    ratios = [[way, *(f"{of[size] / rates[first][size]:.1f}" for size in sizes)] for way, of in rates.items()]
-    mb = [[way, *(f"{of[size] * SIZES[size][0] / 1e6:,.0f}" for size in sizes)] for way, of in rates.items()]
-    look = dict(disable_numparse=True, colalign=["left"] + ["right"] * len(sizes))
-    one = ", ".join(f"{rates[first][size]:,.0f} at {size}" for size in sizes)
-    parts = [tabulate(ratios, [f"messages per second, {first} = 1", *sizes], **look), "", f"{first}: {one}", ""]
-    return Text("\n".join([*parts, tabulate(mb, ["MB per second", *sizes], **look), "", machine]).rstrip())
+    """Write messages per second as ratios to the first way, then its absolute numbers and everybody's MB per second."""
+    from klaw_course.show import Text
+
+    first, first_rates = next(iter(rates.items()))
+    ratios, mb = [], []
+    for way, by_size in rates.items():
+        ratios.append([way, *(f"{rate / first_rates[size]:.1f}" for size, rate in by_size.items())])
+        mb.append([way, *(f"{rate * SIZES[size][0] / 1e6:,.0f}" for size, rate in by_size.items())])
+    look = dict(disable_numparse=True, colalign=["left"] + ["right"] * len(first_rates))
+    absolute = ", ".join(f"{rate:,.0f} at {size}" for size, rate in first_rates.items())
+    parts = [tabulate(ratios, [f"messages per second, {first} = 1", *first_rates], **look), ""]
+    parts += [f"{first}: {absolute}", "", tabulate(mb, ["MB per second", *first_rates], **look), "", machine]
+    return Text("\n".join(parts).rstrip())

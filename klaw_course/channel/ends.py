@@ -186,7 +186,7 @@ class Sender(_End):
         return granted or 0
 
     def _flush_now(self, sent: int) -> int:
-        """Hand over what waits; the items sent so far. If still as many as ``sent``, it is idle: give all credits back."""
+        """Hand over what waits. If no item was sent since there were ``sent``, it is idle: give all credits back."""
         with self._lock, contextlib.suppress(ChannelBroken):  # the next send says it
             if not self._left:
                 self._push()

@@ -7,18 +7,26 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: help lab test lint format doctor bench images clean
+.PHONY: help lab reset check test lint format doctor bench images clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# root_dir is the whole course, not the notebook's folder: else JupyterLab would not serve ../images.
-lab: $(READY) ## open JupyterLab on the first lesson
-	$(BIN)/python -m jupyterlab notebooks/00_start.ipynb --ServerApp.root_dir="$(CURDIR)" \
-		--ServerApp.ip=127.0.0.1 --LabApp.news_url=None \
-		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ROOT_FLAG)
+# root_dir is the whole course, not the notebook's folder: else JupyterLab would not serve ../images. In .jupyter are
+# settings for a calm first view: no question about news (--LabApp.news_url=None does not prevent it), and no column of
+# dates that cuts the names of the lessons.
+lab: $(READY) ## open JupyterLab on your copy of the first lesson
+	@$(BIN)/python -m klaw_course.notebook.copies fill
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" $(BIN)/python -m jupyterlab \
+		work/00_start.ipynb --ServerApp.root_dir="$(CURDIR)" --ServerApp.ip=127.0.0.1 $(ROOT_FLAG)
 
-test: lint ## check the style, the helpers, the form of the lessons, and run every notebook
+reset: $(READY) ## LESSON=03: make your copy of a lesson anew, and keep the old one
+	@$(BIN)/python -m klaw_course.notebook.copies reset "$(LESSON)"
+
+check: lint ## check the style, the form of the lessons and what needs no Ray (a minute)
+	$(BIN)/python -m pytest tests/unit tests/lessons --ignore=tests/lessons/test_attached.py
+
+test: lint ## check everything, and run every notebook (minutes)
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## check the style of code and notebooks
@@ -38,10 +46,10 @@ bench: $(READY) ## compare ways to submit calls and to pass messages (minutes)
 images: $(READY) ## draw the pictures again
 	$(BIN)/python images/draw.py
 
-clean: ## delete .venv and every cache
-	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info
-	find . -name __pycache__ -prune -exec rm -rf {} +
-	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
+clean: ## delete .venv and every cache; work/, with your answers, stays
+	rm -rf $(VENV) build *.egg-info
+	find . \( -path ./work -o -path ./.git \) -prune -o \
+		\( -name __pycache__ -o -name .pytest_cache -o -name .ruff_cache \) -prune -exec rm -rf {} +
 
 # A .venv without pip is what a failed "python -m venv" leaves; it is made anew.
 $(READY): pyproject.toml

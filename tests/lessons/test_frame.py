@@ -9,12 +9,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
+import traces
 from nbformat import v4
-from traces import is_loopback
 from wrong_answers import WRONG
 
 ROOT = Path(__file__).parents[2]
@@ -73,8 +75,8 @@ NOTEBOOKS = {
     "failing": notebook("assert False, 'the lesson is wrong'"),
     "open": notebook(LISTEN, "import time; time.sleep(1.2)"),
     "process": notebook(f"subprocess.Popen({SLEEPER}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"),
-    "file": notebook("open('/tmp/klaw-left-by-a-test', 'w').close()"),
     "no-torch": notebook(given="# Needs PyTorch: it makes tensors.\nimport torch"),
+    "written": notebook("open(f'/tmp/klaw-{os.getpid()}-by-a-test', 'w').close()"),
     "skipped": notebook("# Needs a private cluster: it looks.\nprint('looked')", attached=True),
 }
 
@@ -97,7 +99,8 @@ def printed(tmp_path_factory):
             command, env=os.environ | careless | paths, cwd=folder, capture_output=True, text=True, timeout=240
         )
     finally:
-        Path("/tmp/klaw-left-by-a-test").unlink(missing_ok=True)
+        for left in Path("/tmp").glob("klaw-*-by-a-test"):
+            left.unlink(missing_ok=True)
     return done.stdout + done.stderr
 
 
@@ -123,7 +126,7 @@ def test_a_notebook_that_is_in_order_passes(name, printed):
         ("failing", ["the lesson is wrong"]),
         ("open", ["listens on 0.0.0.0 port", "listens on :: port", "ipykernel_launcher"]),
         ("process", ["left something", "time.sleep(15)"]),
-        ("file", ["left something", "file /tmp/klaw-left-by-a-test"]),
+        ("written", ["left something", "-by-a-test"]),
         ("skipped", ["skipped for want of a private cluster"]),
     ],
 )
@@ -154,11 +157,19 @@ def test_a_token_that_is_written_into_the_users_home_is_a_failure(printed):
     assert re.search(r"A test wrote .*/\.ray/auth_token", printed)
 
 
+def test_a_watch_that_cannot_look_says_so(monkeypatch):
+    monkeypatch.setattr(traces, "EVERY_S", 0.01)
+    monkeypatch.setattr(psutil, "net_connections", lambda kind: 1 / 0)
+    with traces.Watch() as watch:
+        time.sleep(0.1)
+    assert watch.open == {"the watch ended: ZeroDivisionError: division by zero"}
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.1.1", "::1", "::ffff:127.0.0.1"])
 def test_loopback(address):
-    assert is_loopback(address)
+    assert traces.is_loopback(address)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.7", "::ffff:0.0.0.0", "fe80::1%eth0"])
 def test_not_loopback(address):
-    assert not is_loopback(address)
+    assert not traces.is_loopback(address)

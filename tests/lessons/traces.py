@@ -36,7 +36,7 @@ class Watch:
         self._processes, self._files = set(psutil.process_iter()), _files()
         self._seen: set[tuple[int, str]] = set()
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._look_again_and_again, daemon=True)
         self._thread.start()
         return self
 
@@ -45,18 +45,24 @@ class Watch:
         self._thread.join()
         del os.environ[MARK]
 
+    def _look_again_and_again(self) -> None:
+        try:
+            while not self._end.wait(EVERY_S):
+                self._look()
+        except Exception as error:  # a watch that ended in silence would pass whatever happens
+            self.open.add(f"the watch ended: {type(error).__name__}: {error}")
+
     def _look(self) -> None:
-        while not self._end.wait(EVERY_S):
-            for socket in psutil.net_connections(kind="tcp"):
-                if socket.status != psutil.CONN_LISTEN or not socket.pid or is_loopback(socket.laddr.ip):
-                    continue
-                who = (socket.pid, f"{socket.laddr.ip} port {socket.laddr.port}")
-                if who not in self._seen:
-                    self._seen.add(who)
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process = psutil.Process(socket.pid)
-                        if _is_of(process, self._mark):
-                            self.open.add(f"{_title(process)} listens on {who[1]}")
+        for socket in psutil.net_connections(kind="tcp"):
+            if socket.status != psutil.CONN_LISTEN or not socket.pid or is_loopback(socket.laddr.ip):
+                continue
+            who = (socket.pid, f"{socket.laddr.ip} port {socket.laddr.port}")
+            if who not in self._seen:
+                self._seen.add(who)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(socket.pid)
+                    if _is_of(process, self._mark):
+                        self.open.add(f"{_title(process)} listens on {who[1]}")
 
     def left(self) -> list[str]:
         """Name processes and files that are there now and were not before the block; wait ``GRACE_S`` for their end."""

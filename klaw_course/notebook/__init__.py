@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from klaw_course.notebook import marks
+from klaw_course.notebook import claims, copies, marks
 from klaw_course.notebook.files import delete_folders, new_folder
 
 __all__ = ["begin", "end", "new_folder"]
@@ -26,6 +26,9 @@ def begin(cluster) -> None:
         "PyTorch": _has_no_torch,
     }
     marks.install(shell, marks.Marks(lacks))
+    claims.install()
+    if changed := copies.changed_since_copied():
+        print(changed)
 
 
 def end() -> None:
@@ -34,6 +37,7 @@ def end() -> None:
     shell = _shell()
     if shell is not None:
         marks.remove(shell)
+        claims.remove()
 
 
 def _shell():

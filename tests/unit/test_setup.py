@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TARGETS = dict(re.findall(r"^([a-z]+):.*?## (.+)$", MAKEFILE, re.M))
@@ -38,13 +39,15 @@ REGISTRIES += [".".join(parts) for parts in (("download", "pytorch", "org"), ("d
 def pins(python: str) -> dict[str, str]:
     """Package to version, of the course and its tests, for that Python."""
     wanted = [Requirement(line) for line in PROJECT["dependencies"] + EXTRAS["test"]]
-    chosen = [one for one in wanted if not one.marker or one.marker.evaluate({"python_version": python})]
-    assert len({one.name for one in chosen}) == len(chosen), f"a package is listed twice for Python {python}"
-    return {_key(one): str(one.specifier) for one in chosen}
+    chosen = [
+        package for package in wanted if not package.marker or package.marker.evaluate({"python_version": python})
+    ]
+    assert len({package.name for package in chosen}) == len(chosen), f"a package is listed twice for Python {python}"
+    return {_key(package): str(package.specifier) for package in chosen}
 
 
-def _key(one: Requirement) -> str:
-    return f"{one.name}[{','.join(sorted(one.extras))}]" if one.extras else one.name
+def _key(package: Requirement) -> str:
+    return f"{package.name}[{','.join(sorted(package.extras))}]" if package.extras else package.name
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
@@ -58,7 +61,8 @@ def test_environment_yml_agrees_with_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     python = next(line for line in environment["dependencies"] if str(line).startswith("python="))
     lines = next(line["pip"] for line in environment["dependencies"] if isinstance(line, dict))
-    assert {_key(one): str(one.specifier) for one in map(Requirement, lines)} == pins(python.removeprefix("python="))
+    listed = {_key(package): str(package.specifier) for package in map(Requirement, lines)}
+    assert listed == pins(python.removeprefix("python="))
 
 
 def test_the_pinned_ray_is_the_one_that_is_installed():
@@ -87,10 +91,18 @@ def test_pre_commit_uses_the_pinned_ruff():
     assert all(hook["language"] == "python" for repo in yaml.safe_load(text)["repos"] for hook in repo["hooks"])
 
 
-def test_the_package_lists_every_folder_with_code():
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "klaw_course").rglob("*.py")}
-    assert {".".join(folder.parts) for folder in folders} == set(config["tool"]["setuptools"]["packages"])
+def test_every_folder_with_code_is_installed():
+    folders = {path.parent for path in (ROOT / "klaw_course").rglob("*.py")}
+    without = [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists()]
+    assert not without, f"setuptools leaves out a folder without __init__.py: {without}"
+
+
+def test_the_package_says_what_each_part_is_for():
+    import klaw_course
+
+    listed = set(re.findall(r"^    (\w+)  ", klaw_course.__doc__, re.M))
+    parts = {path.stem for path in (ROOT / "klaw_course").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert listed == {part for part in parts if not part.startswith("_")}
 
 
 # --- the README ------------------------------------------------------------------------------------------------------
@@ -117,9 +129,18 @@ def test_the_readme_fits_a_screen():
     assert len(README.splitlines()) <= 70
 
 
-def test_what_the_readme_tells_to_make_exists():
-    told = set(re.findall(r"^    make ([a-z]+)", README, re.M))
-    assert {"lab", "test"} <= told <= TARGETS.keys()
+def test_what_is_told_to_make_exists():
+    told = set(re.findall(r"^    make ([a-z]+)|`make ([a-z]+)", README + CONTRIBUTING, re.M))
+    assert {"lab", "test", "check", "reset"} <= {"".join(pair) for pair in told} <= TARGETS.keys()
+
+
+def test_places_that_contributing_names_exist():
+    named = re.findall(r"`((?:klaw_course|images|notebooks|tests)/[\w./]*)`", CONTRIBUTING)
+    assert len(named) > 10
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert set(missing) <= {"notebooks/deeper/"}, (
+        f"CONTRIBUTING.md names {missing}, which are not there"
+    )  # not written yet
 
 
 def test_files_that_the_readme_names_exist():
@@ -138,6 +159,49 @@ def test_make_alone_lists_every_target():
     listed = dict(line.split(maxsplit=2)[1:] for line in run.stdout.splitlines())
     phony = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.M)[1].split())
     assert listed == TARGETS and phony == {"help", *listed}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_clean_leaves_the_learners_work(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    kept = ["work/03_scheduling.ipynb", "work/.ipynb_checkpoints/x.ipynb", "work/mine/__pycache__/x.pyc"]
+    kept += ["notebooks/.ipynb_checkpoints/x.ipynb", "Makefile"]
+    gone = [".venv/bin/x", "klaw_course/__pycache__/x.pyc", ".ruff_cache/x", "notebooks/.ruff_cache/x"]
+    for name in [*kept[:-1], *gone]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    run = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True, env=_clean_environment())
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert run.returncode == 0 and left == set(kept), run.stderr
+
+
+def test_neither_git_nor_ruff_looks_into_work():
+    run = subprocess.run(["git", "check-ignore", "work/00_start.ipynb"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode in (0, 128), "work/ belongs in .gitignore"  # 128: this is no git repository
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]
+    assert "work" in config["extend-exclude"]
+
+
+SETTINGS = json.loads((ROOT / ".jupyter/labconfig/default_setting_overrides.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("plugin", SETTINGS)
+def test_jupyterlab_knows_the_settings_for_a_calm_first_view(plugin):
+    """A setting of another name would be ignored without a word."""
+    package, name = plugin.split(":")
+    schema = Path(sys.prefix) / "share/jupyter/lab/schemas" / package / f"{name}.json"
+    known = json.loads(schema.read_text(encoding="utf-8"))["properties"]
+    for setting, value in SETTINGS[plugin].items():
+        choices = [choice["const"] for choice in known[setting].get("oneOf", [])] or [True, False]
+        assert value in choices, f"{setting} is one of {choices}"
+
+
+def test_make_lab_uses_these_settings():
+    folder = re.search(r'JUPYTER_CONFIG_PATH="\$\(CURDIR\)/([.\w]+)', MAKEFILE)[1]
+    code = "from jupyterlab_server.settings_utils import _get_overrides as get; print(list(get('none')[0]))"
+    environment = os.environ | {"JUPYTER_CONFIG_PATH": str(ROOT / folder)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    assert set(SETTINGS) <= set(re.findall(r"'([^']+)'", run.stdout)), run.stderr
 
 
 def test_ci_runs_the_test_command_of_the_readme():

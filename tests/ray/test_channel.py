@@ -17,13 +17,14 @@ from hypothesis import strategies as some
 from klaw_course import cluster
 from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
 from klaw_course.channel.buffer import Buffer
+from klaw_course.cluster import Node
 from klaw_course.supervisor import supervise
 from klaw_course.wait import wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_cluster():
-    cluster.start(hide="A worker died")  # of one test it would be another's: workers are used again
+    cluster.start(Node("head", cpus=2))  # the same as the other modules' one_node, so that it need not start again
 
 
 @ray.remote(num_cpus=0)
@@ -66,8 +67,28 @@ class Peer:
         self.receiver = channel.receiver(prefetch, redeliver)
         return [self.receiver.recv(timeout=20) for _ in range(count)]
 
+    def produce(self, channel, name, count, pause):
+        with channel.sender() as sender:
+            for number in range(count):
+                sender.send((name, number))
+                time.sleep(pause)
+
+    def consume(self, channel, prefetch, pause):
+        got = []
+        with channel.receiver(prefetch) as receiver:
+            for item in receiver:
+                got.append(item)
+                time.sleep(pause)
+        return got
+
     def pid(self):
         return os.getpid()
+
+
+@pytest.fixture(scope="module")
+def crew(one_cluster):
+    """Six processes that send and receive in one example after the other: each birth takes longer than an example."""
+    return [Peer.remote() for _ in range(6)]
 
 
 def check_part(got, senders):
@@ -89,10 +110,12 @@ def check_part(got, senders):
     prefetch=some.sampled_from([0, 1, 4, 256]),
     pauses=some.tuples(some.sampled_from([0, 0.001]), some.sampled_from([0, 0.001])),
 )
-def test_each_item_once_in_its_senders_order_within_the_bound(senders, receivers, capacity, count, prefetch, pauses):
+def test_each_item_once_in_its_senders_order_within_the_bound(
+    crew, senders, receivers, capacity, count, prefetch, pauses
+):
     channel = Channel(capacity)
-    got = [consume.remote(channel, prefetch, pauses[1]) for _ in range(receivers)]
-    sent = [produce.remote(channel, name, count, pauses[0]) for name in range(senders)]
+    got = [peer.consume.remote(channel, prefetch, pauses[1]) for peer in crew[:receivers]]
+    sent = [crew[3 + name].produce.remote(channel, name, count, pauses[0]) for name in range(senders)]
     ray.get(sent, timeout=60)
     channel.close()
     parts = ray.get(got, timeout=60)
@@ -345,30 +368,28 @@ def test_if_the_channel_dies_nobody_hangs():
 # --- large items ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("owner", ["channel", "sender"])
-def test_a_large_item_outlives_its_sender_unless_the_sender_owns_it(owner):
-    def outcome():
+def test_a_large_item_outlives_its_sender_unless_the_sender_owns_it():
+    def outcome(item):
         try:
             return int(ray.get(item.ref, timeout=20)[-1])
         except ray.exceptions.OwnerDiedError:
             return "OwnerDiedError"
 
-    channel, peer = Channel(2, by_reference_from=1000, owner=owner), Peer.remote()
-    ray.get(peer.send.remote(channel, [np.arange(200_000), b"small"]))
-    receiver = channel.receiver()
-    assert receiver.recv(timeout=20)[-1] == 199_999
-    assert receiver.recv(timeout=20) == b"small"
-    ray.get(peer.send.remote(channel, [np.arange(200_000)]))
-    receiver._fetch(timeout=20)
-    item = receiver._ready[0]  # the reference, to look at it more than once
+    peer, items, receivers = Peer.remote(), {}, {}
+    for owner in ("channel", "sender"):
+        channel = Channel(2, by_reference_from=1000, owner=owner)
+        ray.get(peer.send.remote(channel, [np.arange(200_000), b"small"]))
+        receivers[owner] = channel.receiver()
+        assert receivers[owner].recv(timeout=20)[-1] == 199_999
+        assert receivers[owner].recv(timeout=20) == b"small"
+        ray.get(peer.send.remote(channel, [np.arange(200_000)]))
+        receivers[owner]._fetch(timeout=20)
+        items[owner] = receivers[owner]._ready[0]  # the reference, to look at it more than once
     ray.kill(peer)
-    if owner == "sender":
-        wait_until(lambda: outcome() == "OwnerDiedError", "the death to be known")
-        with pytest.raises(ray.exceptions.OwnerDiedError):
-            receiver.recv()
-    else:
-        time.sleep(3)  # in which the other case has ended
-        assert outcome() == 199_999 == receiver.recv()[-1]
+    wait_until(lambda: outcome(items["sender"]) == "OwnerDiedError", "the death to be known")
+    with pytest.raises(ray.exceptions.OwnerDiedError):
+        receivers["sender"].recv()
+    assert outcome(items["channel"]) == 199_999 == receivers["channel"].recv()[-1]
 
 
 # --- the supervisor ---------------------------------------------------------------------------------------------------

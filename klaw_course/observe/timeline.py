@@ -6,84 +6,32 @@
     run.gantt()
 
 The rows come from Ray's state API, which learns of a task's states a little later than they happen: leaving the block
-waits until nothing changes any more. Everything after that (``table``, ``gantt``, ``stages``) is a pure function of
-the rows. Times are in seconds since the block was entered, on the clocks of the processes that report them.
+waits for the reports. Everything after that (``table``, ``gantt``, ``stages``) is a pure function of the rows.
+
+Times are in seconds since the block was entered, on the clocks of the processes that report them: of one row, the
+owner's clock says when it was submitted and ended, the worker's when it ran. On a cluster of several machines these are
+several clocks, whose difference is in every time that is taken from one to the other; ``gantt`` then says so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 import ray
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from tabulate import tabulate
 
 from klaw_course import cluster
-from klaw_course.show import BLUE, CARD, GREEN, GREY, INK, PURPLE, RULE, VERMILLION, Picture, Text, style
+from klaw_course.observe.rows import ENDED, STATES, Row, at_once, rows_from, stage_ms, stage_table, table
+from klaw_course.show.base import Picture, Text
 
-STATES = ("PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT", "SUBMITTED_TO_WORKER", "RUNNING", "FINISHED", "FAILED")
-_ENDED = ("FINISHED", "FAILED")
-_LOOKS = [(GREEN, ""), (BLUE, "//"), (PURPLE, ".."), (GREY, "xx"), (GREEN, "\\\\"), (BLUE, "++")]
-_STAGE_LOOKS = {
-    "waiting for arguments": dict(facecolor=GREY, hatch="xx"),
-    "waiting for a worker": dict(facecolor=PURPLE, hatch=""),
-    "on the way to the worker": dict(facecolor=BLUE, hatch=""),
-    "fetching function and arguments": dict(facecolor=VERMILLION, hatch="//"),
-    "running your code": dict(facecolor=GREEN, hatch=""),
-    "storing the result": dict(facecolor=GREEN, hatch="\\\\"),
-    "telling the owner": dict(facecolor=BLUE, hatch="++"),
-}
-_ONE_ROW_EACH = 40  # up to here every task has a row of its own, beyond it every worker has one
-
-
-@dataclass(frozen=True)
-class Row:
-    """One attempt of one task.
-
-    Attributes:
-        task_id: hexadecimal.
-        attempt: 0 for the first.
-        name: the task's name; for an actor task ``Class.method``.
-        kind: ``"task"``, ``"actor task"`` or ``"actor creation"``.
-        state: the last state reported, one of ``STATES``.
-        node: the name of the node it ran on, ``"-"`` if it was never placed.
-        worker: process id of the worker, or ``None``.
-        times: state to the second at which it was entered.
-        spans: ``"deserialize"``, ``"execute"`` and ``"store"`` to (first, last) second, as far as reported.
-        error: the first line of the error, if it failed.
-        parent_id: id of the task that submitted it, hexadecimal.
-        cpus: logical CPUs that it asked for.
-    """
-
-    task_id: str
-    attempt: int
-    name: str
-    kind: str
-    state: str
-    node: str
-    worker: int | None
-    times: dict[str, float] = field(default_factory=dict)
-    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
-    error: str | None = None
-    parent_id: str | None = None
-    cpus: float = 1.0
-
-    @property
-    def submitted(self) -> float | None:
-        return min(self.times.values(), default=None)
-
-    @property
-    def started(self) -> float | None:
-        return self.times.get("RUNNING")
-
-    @property
-    def ended(self) -> float | None:
-        return next((self.times[state] for state in _ENDED if state in self.times), None)
+__all__ = [
+    "STATES", "Recording", "Row", "at_once", "gantt", "record", "rows_from", "side_by_side", "stage_ms", "stage_table",
+    "stages", "table",
+]  # fmt: skip
+HIDDEN = "KlawProbe."  # what measures is not recorded; see klaw_course.observe.remote
+_LIST_LIMIT = 10_000  # of Ray's state API: it never looks at more tasks than this
 
 
 class Recording:
@@ -105,17 +53,19 @@ class Recording:
         self._local.append(Row("", 0, name, "local", "FINISHED", "this notebook", None, times))
 
     def count_by(self, attribute: str) -> dict:
-        """How many rows have each value of ``"node"``, ``"worker"``, ``"state"``, ``"name"`` or ``"kind"``."""
+        """Count how many rows have each value of ``"node"``, ``"worker"``, ``"state"``, ``"name"`` or ``"kind"``."""
         return dict(Counter(getattr(row, attribute) for row in self.rows))
 
     def at_once(self) -> int:
-        """The largest number of tasks that were executing at one moment."""
+        """Count the largest number of tasks that were executing at one moment."""
         return at_once(self.rows)
 
     def table(self) -> Text:
+        """Write the rows as a text table."""
         return table(self.rows)
 
     def gantt(self, title: str = "") -> Picture:
+        """Draw the rows by worker over time."""
         return gantt(self.rows, title, until=self.seconds)
 
     def __repr__(self) -> str:
@@ -126,315 +76,119 @@ class Recording:
 def record(timeout_s: float = 10.0) -> Iterator[Recording]:
     """Record the tasks of this job that are submitted inside the block.
 
+    Leaving it takes two of Ray's report intervals (0.1 s each on our clusters, 1 s on others) and one question, if by
+    then every attempt has been reported to its end; six without news, if tasks are still waiting or running.
+
     Args:
-        timeout_s: seconds to wait at the end for the events to settle; what has arrived by then is what you get. Tasks
-            that are still waiting or running are rows without an end.
+        timeout_s: the most seconds to wait at the end; what has arrived by then is what you get. Tasks that are still
+            waiting or running are rows without an end.
 
     Returns:
         A context manager that gives a ``Recording``.
 
     Raises:
-        RuntimeError: no cluster was started, or it has no dashboard (the state API is part of that).
+        RuntimeError: no cluster was started; or it has no dashboard (the state API is part of that); or more tasks
+            ended in the block than the state API lists.
     """
     where = cluster.current()
     recording = Recording()
     began = recording._began
     yield recording
     recording.seconds = time.time() - began
-    tasks = _settled(where, began * 1000, timeout_s)
-    recording.rows = recording._local + rows_from(tasks, began, where.name_of)
-
-
-def rows_from(tasks: Iterable, began: float, name_of=str) -> list[Row]:
-    """Turn the state API's answer into rows, in the order in which they were submitted.
-
-    Args:
-        tasks: ``ray.util.state.list_tasks(detail=True)``.
-        began: the moment that becomes second 0, as ``time.time()`` gives it.
-        name_of: turns a node id (hexadecimal text or None) into a name.
-    """
-    kinds = {"NORMAL_TASK": "task", "ACTOR_TASK": "actor task", "ACTOR_CREATION_TASK": "actor creation"}
-    span_names = {
-        "task:deserialize_arguments": "deserialize",
-        "task:execute": "execute",
-        "task:store_outputs": "store",
-    }
-    tasks = list(tasks)
-    # of the creation of an actor, Ray reports the worker but not its node
-    node_of = {task.worker_pid: task.node_id for task in tasks if task.worker_pid and task.node_id}
-    rows = []
-    for task in tasks:
-        times = {e["state"]: e["created_ms"] / 1000 - began for e in task.events or () if e["state"] in STATES}
-        spans = {
-            span_names[e["event_name"]]: (e["start_time"] / 1000 - began, e["end_time"] / 1000 - began)
-            for e in (task.profiling_data or {}).get("events", ())
-            if e["event_name"] in span_names
-        }
-        error = (task.error_message or "").strip().splitlines()
-        rows.append(
-            Row(
-                task_id=task.task_id,
-                attempt=task.attempt_number,
-                name=task.name,
-                kind=kinds.get(task.type, task.type),
-                state=task.state,
-                node=name_of(task.node_id or node_of.get(task.worker_pid)),
-                worker=task.worker_pid or None,
-                times=times,
-                spans=spans,
-                error=error[0] if error else task.error_type,
-                parent_id=task.parent_task_id,
-                cpus=(task.required_resources or {}).get("CPU", 0.0),
-            )
-        )
-    return sorted(rows, key=lambda row: (row.submitted or 0.0, row.started or 0.0, row.attempt))
-
-
-def at_once(rows: Iterable[Row]) -> int:
-    """The largest number of rows whose execution overlaps at one moment."""
-    events = []
-    for row in rows:
-        first, last = row.spans.get("execute", (row.started, row.ended))
-        if first is not None and last is not None:
-            events += [(first, 1), (last, -1)]
-    running = peak = 0
-    for _, step in sorted(events):
-        running += step
-        peak = max(peak, running)
-    return peak
-
-
-def table(rows: Iterable[Row]) -> Text:
-    """The rows as a text table: who ran where, and the milliseconds of waiting and running."""
-    lines = []
-    for row in rows:
-        waited = None if row.started is None or row.submitted is None else (row.started - row.submitted) * 1000
-        ran = None if row.started is None or row.ended is None else (row.ended - row.started) * 1000
-        name = row.name + (f" (attempt {row.attempt + 1})" if row.attempt else "")
-        lines.append([name, row.state, row.node, row.worker, row.started, waited, ran])
-    headers = ["task", "state", "node", "worker", "start s", "wait ms", "run ms"]
-    return Text(tabulate(lines, headers, floatfmt=("", "", "", "", ".2f", ".0f", ".0f"), missingval="-"))
+    tasks = [task for task in _reported(where, began * 1000, timeout_s) if not task.name.startswith(HIDDEN)]
+    hosts = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+    recording.rows = recording._local + rows_from(tasks, began, where.name_of, hosts.get)
 
 
 def gantt(rows: Iterable[Row], title: str = "", until: float | None = None) -> Picture:
-    """Draw the rows by worker within node: waiting light, running full, failed in vermillion with a cross.
+    """Draw the rows by worker within node; see ``klaw_course.show.gantt.gantt``."""
+    from klaw_course.show import gantt as drawing
 
-    Up to 40 rows, each has a line of its own. Beyond that each worker has one line, and light means that at least one
-    of the tasks which it ran was waiting.
-
-    Args:
-        rows: what to draw, 1 to some hundreds.
-        title: a line above the picture.
-        until: second at which tasks without an end are cut off; default: the last second known.
-
-    Returns:
-        A ``Picture``; as the last expression of a cell it is shown.
-
-    Raises:
-        ValueError: there are no rows.
-    """
-    return _gantts({title: list(rows)}, until=until)
+    return drawing.gantt(rows, title, until)
 
 
 def side_by_side(recordings: dict[str, Recording | list[Row]], title: str = "") -> Picture:
-    """Draw several recordings above one another on one time axis.
+    """Draw several recordings above one another on one time axis; see ``klaw_course.show.gantt.side_by_side``."""
+    from klaw_course.show import gantt as drawing
 
-    Args:
-        recordings: a caption to a recording, or to its rows.
-        title: a line above the pictures.
-
-    Raises:
-        ValueError: there is nothing to draw.
-    """
-    until = max((getattr(part, "seconds", 0.0) for part in recordings.values()), default=0.0)
-    return _gantts({str(name): list(getattr(part, "rows", part)) for name, part in recordings.items()}, title, until)
+    return drawing.side_by_side(recordings, title)
 
 
 def stages(rows: Iterable[Row], title: str = "") -> Picture:
-    """Draw where the time of each task went, one bar a task, cut into its stages. ``stage_table`` gives the numbers.
+    """Draw where the time of each task went; see ``klaw_course.show.gantt.stages``."""
+    from klaw_course.show import gantt as drawing
 
-    Raises:
-        ValueError: there are no rows.
-    """
-    measured = [(row, stage_ms(row)) for row in rows]
-    _need_rows({"": measured})
-    names = list(dict.fromkeys(name for _, parts in measured for name in parts))
-    figure = Figure(figsize=(9, 1.6 + 0.45 * len(measured)), facecolor=CARD, layout="constrained")
-    axes = figure.subplots()
-    for y, (_, parts) in enumerate(measured):
-        left = 0.0
-        for name, ms in parts.items():
-            axes.barh(y, ms, left=left, height=0.6, edgecolor=CARD, linewidth=0.5, **_STAGE_LOOKS[name])
-            left += ms
-        axes.text(left, y, f" {left:.1f} ms", va="center", color=INK, fontsize=9)
-    labels = [f"{number}. {row.name}" for number, (row, _) in enumerate(measured, 1)]
-    axes.set_yticks(range(len(measured)), labels)
-    axes.invert_yaxis()
-    axes.set_xlim(0, max(sum(parts.values()) for _, parts in measured) * 1.15 or 1)
-    axes.set_xlabel("milliseconds since it was submitted", color=INK, fontsize=9)
-    style(axes, title)
-    _legend(figure, [Patch(edgecolor=CARD, label=name, **_STAGE_LOOKS[name]) for name in names])
-    return Picture(figure, f"{title}. Stages of a task as bars.\n{stage_table([row for row, _ in measured])}")
-
-
-def stage_table(rows: Iterable[Row]) -> Text:
-    """The numbers of ``stages`` in milliseconds: a column for each task, a line for each stage."""
-    rows = list(rows)
-    measured = [stage_ms(row) for row in rows]
-    names = list(dict.fromkeys(name for parts in measured for name in parts))
-    lines = [[name, *(parts.get(name) for parts in measured)] for name in names]
-    lines.append(["all of it", *(sum(parts.values()) for parts in measured)])
-    headers = ["stage (ms)", *(f"{number}. {row.name}" for number, row in enumerate(rows, 1))]
-    return Text(tabulate(lines, headers, floatfmt=".1f", missingval="-"))
-
-
-def stage_ms(row: Row) -> dict[str, float]:
-    """The milliseconds that a task spent in each stage, in order; the parts add up to its whole life.
-
-    A stage lasts until the next one that was reported begins. The owner and the worker report the states, the worker
-    the spans; both come from ``ray.util.state`` (``events`` and ``profiling_data`` of a task).
-    """
-    execute, store = (row.spans.get(name, (None, None)) for name in ("execute", "store"))
-    marks = [
-        ("waiting for arguments", row.times.get("PENDING_ARGS_AVAIL")),
-        ("waiting for a worker", row.times.get("PENDING_NODE_ASSIGNMENT")),
-        ("on the way to the worker", row.times.get("SUBMITTED_TO_WORKER")),
-        ("fetching function and arguments", row.started if execute[0] is not None else None),
-        ("running your code", row.started if execute[0] is None else execute[0]),
-        ("storing the result", store[0]),
-        ("telling the owner", store[1]),
-        ("", row.ended),
-    ]
-    known = [(stage, at) for stage, at in marks if at is not None]
-    return {stage: max(0.0, end - begin) * 1000 for (stage, begin), (_, end) in zip(known, known[1:], strict=False)}
+    return drawing.stages(rows, title)
 
 
 # --- asking Ray ------------------------------------------------------------------------------------------------------
 
 
-def _settled(where: cluster.Cluster, since_ms: float, timeout_s: float) -> list:
-    """Ask until the answer stops changing. Ray reports every 0.1 s on our clusters, every second on others."""
-    quiet_s = 3.0 if where.attached else 0.6
-    deadline = time.monotonic() + timeout_s
-    seen, changed = None, time.monotonic()
+def _reported(where: cluster.Cluster, since_ms: float, timeout_s: float) -> list:
+    """Ask when every process has reported what it knew as the block ended, and again while something is missing."""
+    interval_s = 1.0 if where.attached else 0.1
+    left = changed = time.monotonic()
+    seen = None
+    time.sleep(min(2 * interval_s, timeout_s))
     while True:
-        tasks = _tasks_since(where, since_ms)
-        state = {(t.task_id, t.attempt_number, t.state, bool(t.end_time_ms), _spans(t)) for t in tasks}
-        if state != seen:
-            seen, changed = state, time.monotonic()
-        complete = all(t.state in _ENDED and t.end_time_ms and (_spans(t) or t.state == "FAILED") for t in tasks)
-        quiet = time.monotonic() - changed
-        if (quiet > quiet_s and complete) or quiet > 3 * quiet_s or time.monotonic() > deadline:
+        tasks = _tasks_since(where, since_ms, interval_s)
+        state = {
+            (task.task_id, task.attempt_number, task.state, bool(task.end_time_ms), _spans(task)) for task in tasks
+        }
+        if seen is not None and state != seen:
+            changed = time.monotonic()
+        seen, now = state, time.monotonic()
+        if _complete(tasks) or now - changed > 6 * interval_s or now - left > timeout_s:
             return tasks
-        time.sleep(0.05)
+        time.sleep(interval_s / 2)
 
 
-def _tasks_since(where: cluster.Cluster, since_ms: float) -> list:
-    from ray.util.state import list_tasks
-    from ray.util.state.exception import RayStateApiException
-
-    job = ray.get_runtime_context().get_job_id()
-    try:
-        tasks = list_tasks(address=where.address, filters=[("job_id", "=", job)], detail=True, limit=10_000)
-    except (ConnectionError, RayStateApiException) as error:
-        cause = str(error).strip().splitlines()[0]
-        raise RuntimeError(f"The state API does not answer ({cause}); start the cluster with its dashboard.") from error
-    return [t for t in tasks if (t.creation_time_ms or 0) >= int(since_ms)]
+def _complete(tasks: list) -> bool:
+    """Tell whether every attempt has its end and its spans, and no attempt before it is missing."""
+    attempts = defaultdict(set)
+    for task in tasks:
+        attempts[task.task_id].add(task.attempt_number)
+    return all(
+        task.state in ENDED and task.end_time_ms and (_spans(task) or task.state == "FAILED") for task in tasks
+    ) and all(len(numbers) == max(numbers) + 1 for numbers in attempts.values())
 
 
 def _spans(task) -> int:
     return len((task.profiling_data or {}).get("events", ()))
 
 
-# --- drawing ---------------------------------------------------------------------------------------------------------
+def _tasks_since(where: cluster.Cluster, since_ms: float, interval_s: float) -> list:
+    """List this job's tasks that were created since, beyond the 10,000 tasks that one question of Ray's looks at.
+
+    Asked for a job, Ray looks at any 10,000 of its tasks. Asked for no job, it takes the newest: those that end last
+    of those that have ended.
+    """
+    job = ray.get_runtime_context().get_job_id()
+    mine, finished = ("job_id", "=", job), ("state", "=", "FINISHED")
+    going = _ask(where, [mine, ("state", "!=", "FINISHED")])
+    all_there = False
+    for scope in [[mine], []] if where.attached else [[]]:  # other jobs of your cluster may have ended many tasks
+        ended = _ask(where, [*scope, finished])
+        all_there |= len(ended) < _LIST_LIMIT
+        if all_there:
+            break
+    all_there |= any(task.end_time_ms < since_ms - interval_s * 1000 for task in ended if task.end_time_ms)
+    if len(going) >= _LIST_LIMIT or not all_there:
+        raise RuntimeError(
+            f"Rows of this block would be missing: it has more tasks than the {_LIST_LIMIT:,} that Ray's state API "
+            "lists; record fewer tasks, in several blocks."
+        )
+    attempts = {(task.task_id, task.attempt_number): task for task in going + ended}  # one may end in between
+    return [task for task in attempts.values() if task.job_id == job and (task.creation_time_ms or 0) >= int(since_ms)]
 
 
-def _need_rows(parts: dict[str, list]) -> None:
-    for caption, rows in parts.items() or [("", [])]:
-        if not rows:
-            where = f" for {caption!r}" if caption else ""
-            raise ValueError(f"There is nothing to draw{where}: 0 rows; submit tasks inside the record() block.")
+def _ask(where: cluster.Cluster, filters: list) -> list:
+    from ray.util.state import list_tasks
+    from ray.util.state.exception import RayStateApiException
 
-
-def _gantts(parts: dict[str, list[Row]], title: str = "", until: float | None = None) -> Picture:
-    _need_rows(parts)
-    rows = [row for part in parts.values() for row in part]
-    looks = {name: _LOOKS[n % len(_LOOKS)] for n, name in enumerate(dict.fromkeys(row.name for row in rows))}
-    now = max([until or 0.0, 0.01, *(at for row in rows for at in row.times.values())])
-    lanes = [_lanes(part) for part in parts.values()]
-    heights = [max(0.27 * len(lane), 0.5) + 0.4 for lane in lanes]
-    figure = Figure(figsize=(9, sum(heights) + 0.8), facecolor=CARD, layout="constrained")
-    all_axes = figure.subplots(len(parts), height_ratios=heights, sharex=True, squeeze=False)
-    for axes, caption, lane in zip(all_axes[:, 0], parts, lanes, strict=True):
-        for y, (_, _, members) in enumerate(lane):
-            _draw_lane(axes, y, members, looks, now)
-        _label_lanes(axes, lane)
-        axes.set_ylim(len(lane) - 0.4, -0.6)
-        axes.set_xlim(0, now * 1.03)
-        style(axes, caption)
-    all_axes[-1, 0].set_xlabel("seconds", color=INK, fontsize=9)
-    if title:
-        figure.suptitle(title, color=INK, fontsize=11)
-    handles = [
-        Patch(facecolor=color, hatch=hatch, edgecolor=CARD, label=name)
-        for name, (color, hatch) in list(looks.items())[: len(_LOOKS)]
-    ]
-    handles.append(Patch(facecolor=GREY, alpha=0.25, label="light: waiting"))
-    if any(row.state == "FAILED" for row in rows):
-        handles.append(Patch(facecolor=VERMILLION, hatch="xx", edgecolor=CARD, label="✗ failed"))
-    _legend(figure, handles)
-    tables = "\n".join(f"{caption}\n{table(part)}" for caption, part in parts.items())
-    return Picture(figure, f"{title}. Tasks as bars over time, by worker.\n{tables}")
-
-
-def _lanes(rows: list[Row]) -> list[tuple[str, int | None, list[Row]]]:
-    """(node, worker, rows) from top to bottom: a row each, or a worker each if there are many."""
-    far = float("inf")
-    groups: dict[tuple, list[Row]] = {}
-    for row in sorted(rows, key=lambda r: (r.node == "-", r.node, r.worker or far, r.started or r.submitted or 0.0)):
-        groups.setdefault((row.node, row.worker), []).append(row)
-    if len(rows) > _ONE_ROW_EACH:
-        return [(node, worker, group) for (node, worker), group in groups.items()]
-    return [(node, worker, [row]) for (node, worker), group in groups.items() for row in group]
-
-
-def _draw_lane(axes, y: int, rows: list[Row], looks: dict, now: float) -> None:
-    begin = min((row.submitted for row in rows if row.submitted is not None), default=0.0)
-    end = max(_first(row.started, row.ended, now) for row in rows)
-    tint = looks[rows[0].name][0] if rows[0].state != "FAILED" or len(rows) > 1 else VERMILLION
-    axes.barh(y, end - begin, left=begin, height=0.5, color=tint, alpha=0.25, linewidth=0)
-    for row in rows:
-        color, hatch = (VERMILLION, "xx") if row.state == "FAILED" else looks[row.name]
-        if row.started is not None:
-            width = max(_first(row.ended, now) - row.started, now / 400)
-            edge = 0.6 if len(rows) < 20 else 0.25
-            bar = dict(color=color, hatch=hatch, edgecolor=CARD, linewidth=edge)
-            axes.barh(y, width, left=row.started, height=0.78, **bar)
-        if row.state == "FAILED":
-            at = _first(row.ended, now)
-            axes.text(at, y, " ✗", va="center", ha="left", color=VERMILLION, fontsize=10, fontweight="bold")
-
-
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
-
-
-def _label_lanes(axes, lanes) -> None:
-    ticks, labels, first = [], [], 0
-    while first < len(lanes):
-        node, worker, _ = lanes[first]
-        last = first
-        while last + 1 < len(lanes) and lanes[last + 1][:2] == (node, worker):
-            last += 1
-        ticks.append((first + last) / 2)
-        place = "not placed" if node == "-" else node
-        labels.append(place if worker is None else f"{place} · worker {worker}")
-        if last + 1 < len(lanes):
-            axes.axhline(last + 0.5, color=INK if lanes[last + 1][0] != node else RULE, linewidth=0.8)
-        first = last + 1
-    axes.set_yticks(ticks, labels)
-
-
-def _legend(figure: Figure, handles: list[Patch]) -> None:
-    columns = min(4, len(handles))
-    figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False, labelcolor=INK)
+    whole = dict(detail=True, limit=_LIST_LIMIT, raise_on_missing_output=False)  # what is missing, our caller finds
+    try:
+        return list_tasks(address=where.address, filters=filters, **whole)
+    except (ConnectionError, RayStateApiException) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise RuntimeError(f"The state API does not answer ({cause}); start the cluster with its dashboard.") from error

@@ -1,388 +1,21 @@
-"""Watching memory: a child process that grows on command, and budgets that this process itself exceeds."""
+"""Watching the memory of actors: on this node, on another one, and when they end. The rest is in tests/unit."""
 
 from __future__ import annotations
 
-import _thread
 import os
-import signal
-import subprocess
-import sys
+import socket
 import threading
 import time
-from itertools import count
-from types import SimpleNamespace
 
 import psutil
 import pytest
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.state import list_actors
 
-from klaw_course.observe import memory
-from klaw_course.show import Picture, Text
+from klaw_course import cluster
+from klaw_course.observe import memory, remote, timeline
 from klaw_course.wait import wait_until
-
-ON_LINUX = pytest.mark.skipif(not psutil.LINUX, reason="elsewhere the system does not tell shared pages")
-CHILD = """
-import mmap, sys
-kept = []
-print("ready", flush=True)
-for line in sys.stdin:
-    what, mb = line.split()
-    if what == "grow":
-        kept.append(bytearray(b"x") * (int(mb) << 20))
-    elif what == "share":  # as an object store does: pages of a file in memory, here touched by this process alone
-        kept.append(mmap.mmap(-1, int(mb) << 20))
-        kept[-1][:] = b"x" * len(kept[-1])
-    else:
-        kept.clear()
-    print("done", flush=True)
-"""
-
-
-class Child:
-    """A Python process that takes memory on command; every command has been obeyed when it returns."""
-
-    def __init__(self):
-        pipe = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.process = subprocess.Popen([sys.executable, "-c", CHILD], **pipe)
-        self.pid = self.process.pid
-        self.process.stdout.readline()
-
-    def __call__(self, command: str) -> None:
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline() == "done\n"
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-@pytest.fixture
-def child():
-    one = Child()
-    yield one
-    one.end()
-
-
-def sampled(seen, times=2):
-    """Wait for that many samples more."""
-    until = len(seen.rows) + times * len(seen._processes)
-    deadline = time.monotonic() + 10
-    while len(seen.rows) < until:
-        assert time.monotonic() < deadline, "no samples are taken"
-        time.sleep(0.01)
-
-
-def test_the_growth_of_another_process_is_seen_and_its_end_too(child):
-    with memory.watch({"child": child.pid, "this": os.getpid()}, every_s=0.02) as seen:
-        child("grow 60")
-        sampled(seen)
-        child("free 0")
-    assert seen.peak_mb("child") - seen.own_mb("child")[0] == pytest.approx(60, rel=0.1)
-    assert abs(seen.growth_mb("child")) < 6 and abs(seen.growth_mb("this")) < 30
-    with memory.watch({"child": child.pid}) as seen:
-        child("grow 40")
-    assert seen.growth_mb("child") == pytest.approx(40, rel=0.1)
-    assert memory.own_mb(child.pid) == pytest.approx(seen.own_mb("child")[-1], rel=0.1)
-
-
-@ON_LINUX
-def test_shared_memory_is_in_the_rss_and_not_a_process_own_even_if_no_other_touches_it(child):
-    with memory.watch({"child": child.pid}) as seen:
-        child("share 60")
-    assert abs(seen.growth_mb("child")) < 6
-    assert seen.rows[-1].rss_mb - seen.rows[0].rss_mb == pytest.approx(60, rel=0.1)
-    assert psutil.Process(child.pid).memory_full_info().uss / 2**20 > 60  # why the USS will not do
-
-
-def test_rows_are_in_order_and_an_empty_block_has_two_for_each_name():
-    with memory.watch({"a": os.getpid(), "b": os.getpid()}, every_s=60) as seen:
-        pass
-    assert [row.name for row in seen.rows] == ["a", "b", "a", "b"]
-    assert seen.rows[0].second == seen.rows[1].second < 5 and seen.rows[1].second < seen.rows[2].second < 30
-    assert all(row.rss_mb >= row.own_mb > 5 for row in seen.rows)
-    with memory.watch({"a": os.getpid()}, every_s=0.05) as seen:
-        time.sleep(0.6)
-    assert 4 <= len(seen.rows) <= 14
-
-
-def test_lists_and_functions_of_pids_are_summed_and_asked_again(child):
-    numbers = count()
-
-    def pids():
-        return [os.getpid(), child.pid] if next(numbers) else os.getpid()
-
-    with memory.watch({"function": pids, "list": [os.getpid(), child.pid]}, every_s=60) as seen:
-        pass
-    assert seen.growth_mb("function") == pytest.approx(memory.own_mb(child.pid), rel=0.2, abs=3)
-    assert seen.own_mb("list")[-1] == pytest.approx(seen.own_mb("function")[-1], rel=0.1)
-
-
-def test_a_process_that_ends_counts_as_nothing_from_then_on(child):
-    with memory.watch({"child": child.pid, "both": [child.pid, os.getpid()]}, every_s=0.02) as seen:
-        child.process.kill()  # and nobody waits for it yet: it is a zombie
-        sampled(seen, 3)
-        assert seen.own_mb("child")[-1] == 0
-        child.end()
-        sampled(seen, 3)
-    assert seen.own_mb("child")[0] > 1 and seen.own_mb("child")[-1] == 0 and seen.growth_mb("child") < -1
-    assert seen.own_mb("both")[-1] > 5
-
-
-def test_the_table_and_the_picture_tell_the_same(child):
-    with memory.watch({"child": child.pid, "this": os.getpid()}) as seen:
-        child("grow 50")
-        seen.mark("grown")
-    header, rule, first, second = seen.table().splitlines()
-    assert isinstance(seen.table(), Text) and "  ".join(header.split()[-4:]) == "last  growth  peak  RSS"
-    assert first.split()[0] == "child" and int(first.split()[4]) == round(seen.growth_mb("child")) >= 45
-    assert second.split()[0] == "this" and int(second.split()[5]) == round(max(r.rss_mb for r in seen.rows))
-    picture = seen.plot("A title")
-    axes = picture.figure.axes[0]
-    lines = [line for line in axes.lines if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in lines] == ["child", "this"]
-    assert list(lines[0].get_ydata()) == seen.own_mb("child") and lines[0].get_xdata()[0] == seen.rows[0].second
-    for look in ("get_color", "get_linestyle", "get_marker"):
-        assert getattr(lines[0], look)() != getattr(lines[1], look)()
-    assert [text.get_text().strip() for text in axes.texts] == ["grown"]
-    assert axes.lines[-1].get_xdata()[0] == seen.marks[0][0] and axes.lines[-1].get_linestyle() == "--"
-    png, shown = picture._repr_png_()
-    assert png.startswith(b"\x89PNG") and "A title" in shown["alt"]
-    assert str(seen.table()) in shown["alt"] and "s: grown" in shown["alt"]
-
-
-def test_curves_against_anything():
-    series = {f"curve {n}": ([1, 2, 3], [n, n + 5, 2 * n]) for n in range(20)}
-    picture = memory.plot(series, "title", xlabel="calls")
-    assert isinstance(picture, Picture) and picture.alt.startswith("title. MiB of its own over calls.")
-    row = next(line for line in picture.alt.splitlines() if line.startswith("curve 7"))
-    assert row.split()[2:] == ["1", "3", "7", "14", "14"]
-    lines = picture.figure.axes[0].lines
-    assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}) == 20
-    assert picture.figure.axes[0].get_ylim()[0] <= 0 and picture.figure.axes[0].get_xlabel() == "calls"
-
-
-@pytest.mark.parametrize(
-    ("series", "said"),
-    [({}, "0 series"), ({"a": ([], [])}, "'a' has 0 xs and 0 ys"), ({"a": ([1, 2], [1])}, "'a' has 2 xs and 1 ys")],
-)
-def test_what_cannot_be_drawn_is_said(series, said):
-    with pytest.raises(ValueError, match=said):
-        memory.plot(series, "title")
-
-
-def test_before_its_block_a_watch_has_nothing():
-    seen = memory.watch({"a": os.getpid()})
-    with pytest.raises(ValueError, match="nothing to draw"):
-        seen.plot()
-    with pytest.raises(KeyError, match="no samples of 'a'"):
-        seen.growth_mb("a")
-    assert len(seen.table().splitlines()) == 2
-
-
-# --- budgets: 60 MiB taken by this very process ----------------------------------------------------------------------
-
-
-def fill(blocks, seconds=10):
-    """Take 60 MiB, then be busy until something stops it. The caller holds the list, so that it can let go."""
-    for _ in range(12):
-        blocks.append(bytearray(b"x") * (5 << 20))
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        time.sleep(0.001)
-
-
-@pytest.fixture
-def quick_threads():
-    """Python changes between threads as often as it can, so that races show."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-def test_a_budget_stops_the_block_past_handlers_of_errors_and_says_by_how_much():
-    blocks, began = [], time.monotonic()
-    with pytest.raises(memory.Exceeded) as info, memory.watch({"a": os.getpid()}, 0.01, budget_mb=30) as seen:
-        try:
-            fill(blocks)
-        except Exception:
-            pytest.fail("a handler of errors got hold of it")
-    assert time.monotonic() - began < 8 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    words = str(info.value).split()
-    assert words[:3] == ["a", "grew", "by"] and 30 < int(words[3]) < 90
-    assert str(info.value).endswith(" MiB, more than the budget of 30 MiB; run it with smaller sizes.")
-    assert seen.growth_mb("a") > 20
-
-
-def test_the_growth_of_all_together_counts_and_below_the_budget_nothing_happens(child):
-    with memory.watch({"child": child.pid, "this": os.getpid()}, 0.01, budget_mb=500):
-        child("grow 30")
-        time.sleep(0.1)
-    other = Child()
-    with pytest.raises(memory.Exceeded, match="child, other grew by"), memory.watch(
-        {"child": child.pid, "other": other.pid}, 0.01, budget_mb=45
-    ):  # fmt: skip
-        child("grow 30")
-        other("grow 30")
-        fill([], seconds=5)
-        pytest.fail("it was not stopped")
-    other.end()
-
-
-def test_growth_that_only_the_last_sample_sees_counts(child):
-    with pytest.raises(memory.Exceeded), memory.watch({"child": child.pid}, every_s=60, budget_mb=20):
-        child("grow 30")
-
-
-@pytest.mark.parametrize("budget_mb", [None, 1000])
-def test_a_real_interrupt_stays_one(budget_mb):
-    with pytest.raises(KeyboardInterrupt), memory.watch({"a": os.getpid()}, budget_mb=budget_mb):
-        signal.raise_signal(signal.SIGINT)
-        pytest.fail("it was not interrupted")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_an_interrupt_that_is_sent_when_the_block_has_just_ended_strikes_nothing(monkeypatch):
-    pids, seen = [], memory.watch({"a": lambda: pids}, every_s=0.001, budget_mb=5)
-    sent = []
-
-    def late():
-        deadline = time.monotonic() + 10
-        while seen._inside and time.monotonic() < deadline:
-            time.sleep(0.001)
-        sent.append(not seen._inside)
-        _thread.interrupt_main()
-
-    monkeypatch.setattr(memory, "_thread", SimpleNamespace(interrupt_main=late))
-    with pytest.raises(memory.Exceeded), seen:
-        pids.append(os.getpid())  # from now on, all that this process has is growth
-        while seen._over_mb is None:
-            time.sleep(0.001)
-    assert sent == [True]
-
-
-def test_no_interrupt_is_left_over_wherever_the_block_is_when_it_is_stopped(quick_threads):
-    ended, delays = [], [n * 4e-6 for n in range(300)] + [5]  # seconds; the last must be stopped
-    for delay in delays:
-        pids = []
-        with pytest.raises(memory.Exceeded), memory.watch({"a": lambda pids=pids: pids}, every_s=0.0005, budget_mb=5):
-            pids.append(os.getpid())
-            until = time.perf_counter() + delay
-            while time.perf_counter() < until:
-                pass
-            ended.append(delay)
-        for _ in range(50):  # an interrupt that came late would strike here, and fail the test
-            pass
-    assert 5 not in ended and len(ended) > 0, "all blocks ended in one way, so no race was run"
-
-
-def test_an_error_of_the_block_passes_and_the_thread_and_the_handler_are_gone():
-    before = threading.active_count()
-    with pytest.raises(ZeroDivisionError), memory.watch({"a": os.getpid()}, 0.01, budget_mb=1000) as seen:
-        assert threading.active_count() == before + 1
-        raise ZeroDivisionError
-    rows = len(seen.rows)
-    time.sleep(0.05)
-    assert len(seen.rows) == rows >= 2 and threading.active_count() == before
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_an_error_of_the_thread_is_not_lost():
-    answers = iter([os.getpid()])
-    with pytest.raises(TypeError, match="'gone' is no process"), memory.watch({"a": lambda: next(answers, "gone")}):
-        pass
-
-
-def test_outside_the_main_thread_only_a_budget_is_refused():
-    said = []
-
-    def elsewhere():
-        with memory.watch({"a": os.getpid()}) as seen:
-            said.append(seen)
-        try:
-            memory.watch({"a": os.getpid()}, budget_mb=10)
-        except RuntimeError as error:
-            said.append(str(error))
-
-    thread = threading.Thread(target=elsewhere)
-    thread.start()
-    thread.join()
-    assert len(said[0].rows) == 2 and "main thread" in said[1]
-
-
-# --- bad input, and the small functions ------------------------------------------------------------------------------
-
-
-def test_bad_input_is_named(child):
-    child.end()
-    with pytest.raises(ValueError, match="0 processes"):
-        memory.watch({})
-    for every_s in (0, -1):
-        with pytest.raises(ValueError, match=f"every_s is {every_s}"):
-            memory.watch({"a": os.getpid()}, every_s=every_s)
-    for process in (child.pid, [os.getpid(), child.pid], lambda: child.pid):
-        with pytest.raises(ValueError, match=f"pid {child.pid};"), memory.watch({"a": process}):
-            pass
-        with pytest.raises(ValueError, match=f"pid {child.pid};"):
-            memory.own_mb(process)
-    with pytest.raises(TypeError, match="'a' is no process"):
-        memory.own_mb("a")
-    with memory.watch({"a": os.getpid(), "b": os.getpid()}) as seen:
-        pass
-    for ask in (seen.growth_mb, seen.peak_mb, seen.own_mb):
-        with pytest.raises(KeyError, match="'c'.* a, b"):
-            ask("c")
-
-
-def test_slope():
-    assert memory.slope([0, 1, 2, 3], [5, 7, 9, 11]) == pytest.approx(2)
-    assert memory.slope([0, 1, 2], [0, 3, 0]) == pytest.approx(0)
-    for xs, ys in ([], []), ([1, 1], [2, 3]), ([1, 2], [3]):
-        with pytest.raises(ValueError, match=f"{len(xs)} xs and {len(ys)} ys"):
-            memory.slope(xs, ys)
-
-
-@ON_LINUX
-def test_freed_memory_that_the_allocator_keeps_goes_back_to_the_system():
-    kept = [bytearray(1000) for _ in range(60_000)]
-    wall = bytearray(1000)  # above them on the heap, which therefore cannot shrink from its end
-    with_them = memory.own_mb(os.getpid())
-    del kept
-    without = memory.own_mb(os.getpid())
-    assert memory.trim()
-    assert with_them - without < 20 and without - memory.own_mb(os.getpid()) > 35
-    assert len(wall) == 1000
-
-
-def test_room_is_what_is_left_of_the_machine():
-    total = psutil.virtual_memory().total / 2**20
-    assert 0 < memory.room_mb(0) < total
-    assert memory.room_mb(0) - memory.room_mb(100) == pytest.approx(100, abs=90)
-    assert memory.room_mb(total) == 0
-
-
-@pytest.mark.parametrize(
-    ("files", "left"),
-    [
-        ({"memory.max": "1000", "memory.current": "700", "memory.stat": "anon 5\ninactive_file 200\n"}, [500]),
-        ({"memory.max": "max", "memory.current": "700", "memory.stat": "inactive_file 200\n"}, []),
-        ({"memory/memory.limit_in_bytes": "900", "memory/memory.usage_in_bytes": "800",
-          "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 30\n"}, [130]),
-        ({}, []),
-    ],
-    ids=["v2", "v2-no-limit", "v1", "none"],
-)  # fmt: skip
-def test_the_limit_of_a_container_counts(files, left, tmp_path):
-    (tmp_path / "memory").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert list(memory._left_in_containers(tmp_path)) == left
-
-
-def test_the_module_needs_no_ray():
-    code = "import sys, klaw_course.observe.memory; sys.exit('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @ray.remote(max_restarts=1)
@@ -390,10 +23,15 @@ class Hoarder:
     def __init__(self):
         self.kept = []
 
-    def keep(self, mb, times=1):
-        for _ in range(times):
-            self.kept.append(bytearray(b"x") * (mb << 20))
-            time.sleep(0.05)
+    def keep(self, mb):
+        self.kept.append(bytearray(b"x") * (mb << 20))
+
+    def pid(self):
+        return os.getpid()
+
+    def listen(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        return self.socket.getsockname()[1]
 
 
 def test_an_actor_that_restarts_is_found_again(one_node):
@@ -409,11 +47,101 @@ def test_an_actor_that_restarts_is_found_again(one_node):
     ray.kill(actor)
 
 
-def test_a_budget_ends_a_wait_for_ray(one_node):
-    actor = Hoarder.remote()
-    ray.get(actor.keep.remote(0))
-    too_much = pytest.raises(memory.Exceeded, match="actor grew by .* more than the budget of 40 MiB")
-    with too_much, memory.watch({"actor": actor}, every_s=0.05, budget_mb=40):
-        ray.get(actor.keep.remote(5, times=200))
-    assert memory.own_mb(actor) < 600  # it did not wait for all of the 1,000 MiB
+def hoarder_on(name):
+    """An actor on the node of this name that has answered; its process id; and the node's id."""
+    node = cluster.current().nodes[name]
+    actor = Hoarder.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+    return actor, ray.get(actor.pid.remote()), node
+
+
+def probes_alive():
+    return list_actors(filters=[("class_name", "=", "KlawProbe"), ("state", "!=", "DEAD")])
+
+
+def forbid_to_read(monkeypatch, pid):
+    """From now on this process cannot look at that one."""
+    look_up = psutil.Process
+
+    def refuse(wanted=None):
+        assert wanted != pid, "the process was looked up on the driver's node"
+        return look_up(wanted)
+
+    monkeypatch.setattr(psutil, "Process", refuse)
+
+
+def test_an_actor_on_another_node_is_measured_there(three_nodes, monkeypatch):
+    actor, pid, node = hoarder_on("a")
+    forbid_to_read(monkeypatch, pid)
+    with memory.watch({"there": actor, "pair": (node, pid), "here": os.getpid()}, every_s=0.05) as seen:
+        ray.get(actor.keep.remote(50))
+    assert seen.growth_mb("there") == pytest.approx(50, rel=0.1)
+    assert seen.own_mb("pair") == seen.own_mb("there")
+    assert {(row.name, row.probed) for row in seen.rows} == {("there", (node,)), ("pair", (node,)), ("here", ())}
+    assert memory.own_mb(actor) == pytest.approx(seen.own_mb("there")[-1], rel=0.1)
+    assert memory.own_mb([(node, pid), os.getpid()]) > memory.own_mb((node, pid)) + 5
+    assert seen.rows[0].second == 0 and seen.rows[-1].second < 10
+    wait_until(lambda: not probes_alive(), "the probe to end")
     ray.kill(actor)
+
+
+def test_an_actor_on_this_node_is_read_without_a_probe(three_nodes):
+    actor, pid, node = hoarder_on("head")
+    with memory.watch({"actor": actor, "pair": (node, pid)}) as seen:
+        assert not probes_alive()
+    assert {row.probed for row in seen.rows} == {()} and seen.own_mb("actor")[0] > 5
+    ray.kill(actor)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_after_an_error_or_an_interrupt_no_thread_and_no_probe_is_left(three_nodes, error):
+    actor, _, _ = hoarder_on("a")
+    threads = threading.active_count()
+    with pytest.raises(error), memory.watch({"actor": actor}):
+        assert len(probes_alive()) == 1 and threading.active_count() == threads + 1
+        raise error
+    wait_until(lambda: not probes_alive(), "the probe to end")
+    assert threading.active_count() == threads
+    with pytest.raises(TypeError), memory.watch({"actor": actor, "nobody": "text"}):
+        pass
+    assert not probes_alive()
+    ray.kill(actor)
+
+
+def test_what_does_not_exist_on_the_other_node_is_an_error_that_says_so(three_nodes):
+    actor, pid, node = hoarder_on("a")
+    with pytest.raises(ValueError, match=f"No process on the node {node} has the pid 4000000;"):
+        memory.own_mb((node, 4_000_000))
+    with pytest.raises(ValueError, match="No process on the node"), memory.watch({"nobody": (node, 4_000_000)}):
+        pass
+    nowhere = "f" * len(node)
+    with pytest.raises(RuntimeError, match=f"Nothing can be measured on the node {nowhere}"):
+        memory.own_mb((nowhere, pid))
+    ray.kill(actor)
+    wait_until(lambda: remote.node_and_pid(actor) is None, "the actor to end")
+    with pytest.raises(ValueError, match="has no process"):
+        memory.own_mb(actor)
+    wait_until(lambda: not probes_alive(), "the probe to end")
+
+
+def test_a_function_runs_on_the_node_that_is_asked_and_is_not_recorded(three_nodes):
+    actor, pid, node = hoarder_on("b")
+    with timeline.record() as run:
+        where = remote.on_node(node, lambda: (ray.get_runtime_context().get_node_id(), os.getpid()))
+        port = ray.get(actor.listen.remote())
+        found = remote.sockets(node, [pid])
+        with memory.watch({"there": actor}):
+            pass
+    assert where[0] == node and where[1] != os.getpid()
+    assert remote.on_node(remote.this_node(), os.getpid) == os.getpid()
+    assert [each.status for each in found if each.local == f"127.0.0.1:{port}"] == ["LISTEN"]
+    assert run.count_by("name") == {"Hoarder.listen": 1}
+    ray.kill(actor)
+
+
+def test_a_node_that_dies_takes_its_memory_with_it(three_nodes):
+    three_nodes.add_node(cluster.Node("c"))
+    actor, _, _ = hoarder_on("c")
+    with memory.watch({"there": actor}, every_s=0.1) as seen:
+        three_nodes.kill_node("c")
+        wait_until(lambda: seen.own_mb("there")[-1] == 0, "the memory of the dead node to be nothing")
+    assert seen.own_mb("there")[0] > 5

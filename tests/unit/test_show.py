@@ -1,0 +1,99 @@
+"""Texts and pictures of values: what is drawn, and the words for it; without Ray."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from klaw_course.show import Picture, bars, curves, flow, flow_table, grid, grid_table, lanes, lanes_table
+
+
+def test_bars_show_every_value():
+    picture = bars({"a": 1.0, "b": 2.5}, "title", unit=" s", line=1.0)
+    assert picture.alt.splitlines() == ["title", "a  1.0 s", "b  2.5 s"]
+    with pytest.raises(ValueError, match="0 values"):
+        bars({}, "title")
+
+
+def test_a_grid_has_a_panel_for_each_case_and_a_box_for_each_slot():
+    panels = {"one": {"head": 2, "a": 0}, "two": {"head": ["x", "y", "z"], "a": ["w"]}}
+    picture = grid(panels, slots=2, title="where")
+    shown = [axes for axes in picture.figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in shown] == ["one", "two"]
+    assert [len(axes.patches) for axes in shown] == [4, 5]  # the third in two slots is drawn beyond the row
+    assert {text.get_text() for text in shown[1].texts} == {"head", "a", "x", "y", "z", "w"}
+    assert [line.split() for line in grid_table(panels).splitlines()[2:]] == [["one", "2", "0"], ["two", "3", "1"]]
+    with pytest.raises(ValueError, match="0 panels"):
+        grid({}, slots=2)
+
+
+FLOWS = {"no bound": [(10.0, 1), (10.5, 2), (11.0, -1), (12.0, -2)], "one": [(3.0, 1), (4.0, -1)]}
+
+
+def test_a_flow_counts_what_went_in_and_out():
+    lines = [line.split("  ") for line in flow_table(FLOWS).splitlines()[2:]]
+    assert [[part.strip() for part in line if part.strip()] for line in lines] == [
+        ["no bound", "3", "3", "3", "0.50", "2.00"],
+        ["one", "1", "1", "1", "0.00", "1.00"],
+    ]
+    picture = flow(FLOWS, "all")
+    assert flow_table(FLOWS) in picture.alt and len(picture.figure.axes) == 2
+    into, out = (line.get_ydata() for line in picture.figure.axes[0].lines)
+    assert list(into) == [0, 1, 3, 3, 3] and list(out) == [0, 0, 0, 1, 3]
+    for nothing in ({}, {"empty": []}):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            flow(nothing)
+
+
+def test_lanes_have_a_bar_for_each_span():
+    spans = {"a": [(5.0, 6.0, "x"), (7.0, 9.0)], "b": [(5.5, 6.0)]}
+    assert [line.split() for line in lanes_table(spans).splitlines()[2:]] == [
+        ["a", "2", "0.00", "4.00", "75"],
+        ["b", "1", "0.50", "1.00", "100"],
+    ]
+    picture = lanes(spans, "who")
+    bars = [(bar.get_x(), bar.get_width()) for bar in picture.figure.axes[0].patches]
+    assert bars == [(0.0, 1.0), (2.0, 2.0), (0.5, 0.5)] and lanes_table(spans) in picture.alt
+    for nothing in ({}, {"a": []}):
+        with pytest.raises(ValueError, match="0 spans"):
+            lanes(nothing)
+
+
+def test_curves_against_anything():
+    series = {f"curve {n}": ([1, 2, 3], [n, n + 5, 2 * n]) for n in range(20)}
+    picture = curves(series, "title", xlabel="calls")
+    assert isinstance(picture, Picture) and picture.alt.startswith("title. MiB of its own over calls.")
+    row = next(line for line in picture.alt.splitlines() if line.startswith("curve 7"))
+    assert row.split()[2:] == ["1", "3", "7", "14", "14"]
+    lines = picture.figure.axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}) == 20
+    assert picture.figure.axes[0].get_ylim()[0] <= 0 and picture.figure.axes[0].get_xlabel() == "calls"
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [({}, "0 series"), ({"a": ([], [])}, "'a' has 0 xs and 0 ys"), ({"a": ([1, 2], [1])}, "'a' has 2 xs and 1 ys")],
+)
+def test_what_cannot_be_drawn_is_said(series, said):
+    with pytest.raises(ValueError, match=said):
+        curves(series, "title")
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("klaw_course", "matplotlib"),
+        ("klaw_course.show", "matplotlib"),
+        ("klaw_course.show.gantt", "matplotlib"),
+        ("klaw_course.show.gantt", "ray"),
+        ("klaw_course.observe.memory", "matplotlib"),
+        ("klaw_course.observe.memory", "ray"),
+        ("klaw_course.observe.timeline", "matplotlib"),
+        ("klaw_course.observe.remote", "matplotlib"),
+    ],
+)
+def test_importing_a_module_does_not_import_what_it_can_do_without(module, absent):
+    code = f"import sys, {module}; sys.exit({absent!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

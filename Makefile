@@ -16,12 +16,12 @@ help:
 # settings for a calm first view: no question about news (--LabApp.news_url=None does not prevent it), and no column of
 # dates that cuts the names of the lessons.
 lab: $(READY) ## open JupyterLab on your copy of the first lesson
-	@$(BIN)/python -m klaw_course.notebook.copies fill
+	@$(BIN)/python -m klaw_course.notebook fill
 	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" $(BIN)/python -m jupyterlab \
 		work/00_start.ipynb --ServerApp.root_dir="$(CURDIR)" --ServerApp.ip=127.0.0.1 $(ROOT_FLAG)
 
 reset: $(READY) ## LESSON=03: make your copy of a lesson anew, and keep the old one
-	@$(BIN)/python -m klaw_course.notebook.copies reset "$(LESSON)"
+	@$(BIN)/python -m klaw_course.notebook reset "$(LESSON)"
 
 check: lint ## check the style, the form of the lessons and what needs no Ray (a minute)
 	$(BIN)/python -m pytest tests/unit tests/lessons --ignore=tests/lessons/test_attached.py

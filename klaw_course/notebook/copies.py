@@ -1,7 +1,7 @@
 """A learner's copies of the lessons, in ``work/``: made from ``notebooks/``, and kept when the course is updated.
 
-    python -m klaw_course.notebook.copies fill        copy what is not there yet (make lab)
-    python -m klaw_course.notebook.copies reset 03    make one copy anew, and keep the old one (make reset LESSON=03)
+    python -m klaw_course.notebook fill        copy what is not there yet (make lab)
+    python -m klaw_course.notebook reset 03    make one copy anew, and keep the old one (make reset LESSON=03)
 
 A copy knows what it was made from: its metadata holds the name of the lesson and a digest of the lesson's cells, and
 Jupyter keeps both when it saves. A copy with which nothing was done yet follows the course; any other stays.
@@ -12,13 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 KEY = "klaw"  # in the notebook's metadata
-USAGE = "Run: python -m klaw_course.notebook.copies fill, or: python -m klaw_course.notebook.copies reset 03"
 
 
 def fill(root: Path = ROOT) -> str:
@@ -105,22 +103,6 @@ def changed_since_copied(path: str | Path | None = None, root: Path = ROOT) -> s
     )
 
 
-def main(argv: list[str]) -> int:
-    """Do what the command line says; 0 if it was done, 1 if it could not be, 2 if the command is not known."""
-    try:
-        if argv == ["fill"]:
-            print(fill())
-        elif argv[:1] == ["reset"] and len(argv) <= 2:
-            print(reset("".join(argv[1:])))
-        else:
-            print(f"{' '.join(argv) or 'Nothing'} is no command. {USAGE}", file=sys.stderr)
-            return 2
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 def _lessons(root: Path) -> dict[str, Path]:
     """Name of a lesson, such as ``03_scheduling`` or ``deeper/03_scheduling``, to its file."""
     folder = root / "notebooks"
@@ -186,7 +168,3 @@ def _move_aside(copy: Path) -> Path:
     ]
     backup = next(copy.with_name(name) for name in names if not copy.with_name(name).exists())
     return copy.rename(backup)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -164,7 +164,7 @@ def test_a_broken_lesson_is_named_and_the_copy_stays(root):
     ],
 )
 def test_the_command_refuses_in_one_line(arguments, status, said):
-    command = [sys.executable, "-m", "klaw_course.notebook.copies", *arguments]
+    command = [sys.executable, "-m", "klaw_course.notebook", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stdout) == (status, "")
     assert said in run.stderr and len(run.stderr.splitlines()) == 1

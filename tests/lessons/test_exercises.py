@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 import pytest
 from answers import exercises
@@ -22,3 +24,9 @@ def test_every_exercise_has_a_checker_and_wrong_answers(lesson):
 
 def test_every_wrong_answer_belongs_to_a_lesson():
     assert {name.partition(".")[0] for name in WRONG} <= set(LESSONS)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_every_wrong_answer_is_given_to_its_own_exercise(name):
+    asked = [re.findall(r"check\([\"'](.*?)[\"']", code) for code, _ in WRONG[name]]
+    assert all(names and set(names) == {name} for names in asked)

@@ -364,7 +364,7 @@ WRONG = {
             "    group = placement_group([{'CPU': 2}] * 3, strategy='SPREAD')\n"
             "    ray.get(group.ready())\n"
             "    return group, [nap.options(scheduling_strategy=InGroup(group, i)).remote(1.0) for i in range(3)]\n\n"
-            "\ncheck('02.3', gang)",
+            "\ncheck('03.3', gang)",
             "be strict",
         ),
         (
@@ -372,7 +372,7 @@ WRONG = {
             "    group = placement_group([{'CPU': 1}] * 3, strategy='STRICT_SPREAD')\n"
             "    ray.get(group.ready())\n"
             "    return group, [nap.options(scheduling_strategy=InGroup(group, i)).remote(1.0) for i in range(3)]\n\n"
-            "\ncheck('02.3', gang)",
+            "\ncheck('03.3', gang)",
             "one in reserve",
         ),
         (
@@ -380,23 +380,23 @@ WRONG = {
             "    group = placement_group([{'CPU': 2}] * 3, strategy='STRICT_SPREAD')\n"
             "    ray.get(group.ready())\n"
             "    return group, [nap.options(scheduling_strategy=InGroup(group, 0)).remote(1.0) for i in range(3)]\n\n"
-            "\ncheck('02.3', gang)",
+            "\ncheck('03.3', gang)",
             "give each its bundle index",
         ),
         (
             "def gang():\n"
             "    group = placement_group([{'CPU': 2}] * 4, strategy='STRICT_SPREAD')\n"
             "    return group, [nap.options(scheduling_strategy=InGroup(group, i)).remote(1.0) for i in range(3)]\n\n"
-            "\ncheck('02.3', gang)",
+            "\ncheck('03.3', gang)",
             "the group is PENDING",
         ),
         (
             "def gang():\n"
             "    return [nap.options(scheduling_strategy='SPREAD').remote(1.0) for i in range(3)]\n\n"
-            "\ncheck('02.3', gang)",
+            "\ncheck('03.3', gang)",
             "a tuple (group, refs)",
         ),
-        ("check('02.3', lambda: (1, 2))", "the placement group is wanted"),
+        ("check('03.3', lambda: (1, 2))", "the placement group is wanted"),
     ],
     "04.1": [
         ('check("04.1", Fetcher.remote())', "takes one call at a time"),

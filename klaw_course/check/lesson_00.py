@@ -4,6 +4,7 @@ import ray
 
 from klaw_course import cluster
 from klaw_course.check import need
+from klaw_course.check.needs import need_private
 from klaw_course.observe import timeline
 
 
@@ -23,6 +24,7 @@ def address(answer) -> str:
 
 def worker_pids(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def worker_pids(): ...")
+    need_private()
     expected = {p.pid for p in cluster.current().processes() if p.role == "worker"}
     driver = {p.pid for p in cluster.current().processes() if p.role.startswith("driver")}
     got = answer()

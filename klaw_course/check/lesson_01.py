@@ -3,6 +3,7 @@
 import ray
 
 from klaw_course.check import need
+from klaw_course.check.needs import need_free_cpus
 from klaw_course.observe import timeline
 from klaw_course.observe.timeline import Row
 
@@ -11,6 +12,7 @@ def three_at_once(answer) -> str:
     need(
         hasattr(answer, "remote"), f"a remote function is wanted, and this is {answer!r}; start from nap.options(...)."
     )
+    need_free_cpus(2)
     for _ in range(10):
         with timeline.record() as run:
             results = ray.get([answer.remote(0.3) for _ in range(6)])
@@ -28,6 +30,7 @@ def three_at_once(answer) -> str:
 
 def together(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def together(durations): ...")
+    need_free_cpus(2)
     answer([0.01, 0.01])
     durations = [0.5, 0.1, 0.3, 0.2]
     with timeline.record() as run:

@@ -6,8 +6,8 @@ from ray.util.placement_group import PlacementGroup
 
 from klaw_course import cluster
 from klaw_course.check import need
+from klaw_course.check.needs import need_free_cpus, need_private
 from klaw_course.observe import timeline
-from klaw_course.wait import wait_until
 
 
 def two_each(answer) -> str:
@@ -30,6 +30,7 @@ def spared(answer) -> str:
 
 def gang(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def gang(): ...")
+    need_private()
     got = answer()
     need(isinstance(got, tuple) and len(got) == 2, f"it returned {got!r}; a tuple (group, refs) is wanted.")
     group, refs = got
@@ -59,11 +60,11 @@ def _judge_gang(group, refs) -> str:
 
 
 def _run(answer, count: int) -> timeline.Recording:
+    need_private()
     need(
         hasattr(answer, "remote"), f"a remote function is wanted, and this is {answer!r}; start from nap.options(...)."
     )
-    total = sum(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
-    wait_until(lambda: ray.available_resources().get("CPU") == total, "the CPUs to be free")
+    need_free_cpus()
     with timeline.record() as run:
         refs = [answer.remote(0.4) for _ in range(count)]
         done, waiting = ray.wait(refs, num_returns=count, timeout=15)

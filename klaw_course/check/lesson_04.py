@@ -3,23 +3,26 @@
 import contextlib
 import random
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import ray
 from ray.util.state import get_actor
 
-from klaw_course import cluster
 from klaw_course.check import need
+from klaw_course.check.needs import first_result
+from klaw_course.cluster._ray import actor_id, is_actor_handle
+from klaw_course.notebook import new_folder
 from klaw_course.observe import timeline
 from klaw_course.wait import wait_until
 
 
 def ten_at_once(answer) -> str:
-    is_list = isinstance(answer, (list, tuple)) and all(isinstance(one, ray.actor.ActorHandle) for one in answer)
+    is_list = isinstance(answer, (list, tuple)) and all(is_actor_handle(part) for part in answer)
     need(not (is_list and answer), "several actors are several processes; one is enough.")
     need(not isinstance(answer, ray.actor.ActorClass), "that is a class still: .remote() makes the actor.")
     _need_handle(answer)
-    ray.get(answer.fetch.remote(), timeout=20)
+    first_result(answer.fetch.remote())
     with timeline.record() as run:
         _, late = ray.wait([answer.fetch.remote() for _ in range(10)], num_returns=10, timeout=15)
     need(not late, f"{len(late)} of ten calls were not done after 15 s.")
@@ -40,7 +43,7 @@ def one_for_all(answer) -> str:
             need(False, "the second call failed, since the name is taken: get the one that is there.")
         after = ray.get(handles[1].add.remote(0), timeout=20)
         need(after == before, f"after {before} the second caller found {after}: it is not the same actor.")
-        entry = get_actor(handles[0]._actor_id.hex())
+        entry = get_actor(actor_id(handles[0]))
         need(entry.name == "counter", f"its name is {entry.name!r}; 'counter' is wanted.")
         space = entry.ray_namespace
         need(space == "shop", f"its namespace is {space!r}, which other drivers do not know; 'shop' is wanted.")
@@ -48,21 +51,20 @@ def one_for_all(answer) -> str:
     finally:
         for handle in handles:
             ray.kill(handle)
-            gone = handle._actor_id.hex()
+            gone = actor_id(handle)
             wait_until(lambda gone=gone: get_actor(gone).state == "DEAD", "the actor to end")
     return "one detached actor, however often and from wherever it is asked for."
 
 
 def survivor(answer) -> str:
+    """Check 04.3. The file must be on this machine: on a cluster of several the answer has to keep its actor here."""
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def make_store(path): ...")
-    folder = Path(cluster.current().session_dir) / "exercise-04.3"
-    folder.mkdir(exist_ok=True)
-    store = None
+    folder, store = new_folder(), None
     try:
         store = _need_handle(answer(folder / "store"))
         return _torment(store, folder / "store")
     finally:
-        if isinstance(store, ray.actor.ActorHandle):
+        if is_actor_handle(store):
             with contextlib.suppress(ValueError):
                 ray.kill(store)
         shutil.rmtree(folder, ignore_errors=True)
@@ -93,7 +95,7 @@ def _torment(store, path: Path) -> str:
     for key, value in wanted.items():
         got = _result(store.get.remote(key), "get")
         need(got == value, f"get({key!r}) gave {got!r}; {value!r} was put, and lost in one of {kills} kills.")
-    rewritten = any(one == two for one, two in zip(inodes, inodes[1:], strict=False))
+    rewritten = any(before == after for before, after in pairwise(inodes))
     need(
         not rewritten,
         "the file was written in place: a kill in the middle leaves half of it. Write aside, then rename.",
@@ -114,7 +116,7 @@ def _result(ref, what: str):
 
 
 def _need_handle(answer):
-    need(isinstance(answer, ray.actor.ActorHandle), f"an actor is wanted, and this is {answer!r}.")
+    need(is_actor_handle(answer), f"an actor is wanted, and this is {answer!r}.")
     return answer
 
 

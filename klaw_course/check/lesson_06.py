@@ -3,13 +3,15 @@
 import os
 import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from klaw_course import cluster
 from klaw_course.check import need
+from klaw_course.check.needs import first_result
+from klaw_course.cluster._ray import is_actor_handle
+from klaw_course.notebook import new_folder
 from klaw_course.observe import memory
 
 _BUDGET_MB = 28  # 8 MiB a call: over it with the fourth
@@ -17,8 +19,9 @@ _BUDGET_MB = 28  # 8 MiB a call: over it with the fourth
 
 def bounded_cache(answer) -> str:
     need(not isinstance(answer, ray.actor.ActorClass), "that is a class still: .remote(...) makes the actor.")
-    need(isinstance(answer, ray.actor.ActorHandle), f"an actor is wanted, and this is {answer!r}.")
-    own_mb = [ray.get(answer.evaluate.remote(number), timeout=30)[1] for number in range(24)]
+    need(is_actor_handle(answer), f"an actor is wanted, and this is {answer!r}.")
+    own_mb = [first_result(answer.evaluate.remote(0))[1]]
+    own_mb += [ray.get(answer.evaluate.remote(number), timeout=30)[1] for number in range(1, 24)]
     kept = ray.get(answer.__ray_call__.remote(_cached), timeout=30)
     need(kept is not None, "it keeps no array; the last four are wanted.")
     array_mb, count = kept
@@ -47,41 +50,43 @@ class _Counted:
         return self.refs[-1]
 
 
-@ray.remote(num_cpus=0.5)  # two side by side even if an actor that a learner forgot holds a CPU
-def _slow_first(number):
-    time.sleep(0.4 if number == 0 else 0.02)
-    return number * 10
+@ray.remote(num_cpus=0, max_concurrency=2)
+class _Functions:
+    """What is called, two side by side, whatever CPUs are held by actors that a learner forgot."""
 
+    def slow_first(self, number):
+        time.sleep(0.4 if number == 0 else 0.02)
+        return number * 10
 
-@ray.remote
-def _fails_at_one(number):
-    if number == 1:
-        raise LookupError("item 1 has no result")
-    return number
+    def fails_at_one(self, number):
+        if number == 1:
+            raise LookupError("item 1 has no result")
+        return number
 
 
 def nothing_lost(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def collect(...): ...")
-    ray.get([_slow_first.remote(1) for _ in range(4)])  # so that no worker has to be born meanwhile
-    counted = _Counted(_slow_first)
+    functions = _Functions.remote()
+    ray.get(functions.slow_first.remote(1), timeout=30)  # so that no process has to be born meanwhile
+    counted = _Counted(functions.slow_first)
     results = answer(counted, (number for number in range(40)), 8)
     need(results is not None, "it gives None; did you forget the return?")
     need(isinstance(results, list), f"a list is wanted, and this is {results!r}.")
     wanted = [10 * number for number in range(40)]
-    need(not any(isinstance(one, ray.ObjectRef) for one in results), "these are references; ray.get gives results.")
+    need(not any(isinstance(part, ray.ObjectRef) for part in results), "these are references; ray.get gives results.")
     need(len(results) == 40, f"{len(results)} results of 40 items: what ray.wait said is done was thrown away.")
     need(sorted(results) == wanted, f"some results are wrong or twice: {results}.")
     need(counted.most > 1, "one call at a time: nothing runs side by side.")
     need(counted.most <= 8, f"{counted.most} calls were in flight at once; the window is 8.")
     need(results == wanted, f"all are there, but in the order in which they ended: {results[:4]}...; carry an index.")
     try:
-        answer(_fails_at_one, range(8), 2)
+        answer(functions.fails_at_one, range(8), 2)
     except LookupError:
         return "40 results of 40, in order, 8 in flight at most; and the error of a call is raised."
     need(False, "the call for item 1 of 8 failed, and nobody heard of it.")
 
 
-@ray.remote  # no CPU of its own either
+@ray.remote(num_cpus=0)
 class _Leaky:
     """Keeps 8 MiB for each call, and writes down what it answers, a file for each actor."""
 
@@ -94,20 +99,19 @@ class _Leaky:
         grown = memory.own_mb(os.getpid()) - self.first_mb
         with self.path.open("a") as log:
             log.write(f"{time.time()} {grown}\n")
-        time.sleep(0.1)
+        time.sleep(0.02)
         return number, grown
 
 
 def recycling_pool(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def run(...): ...")
-    folder = Path(cluster.current().session_dir) / "exercise-06.3"
-    folder.mkdir(exist_ok=True)
-    made = []
+    folder, made = new_folder(), []
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # where the folder is
 
     def make_actor():
         made.append(time.time())
         need(len(made) <= 10, "this is the 11th actor for 20 calls: one that is within the budget may go on.")
-        return _Leaky.remote(folder)
+        return _Leaky.options(scheduling_strategy=here).remote(folder)
 
     try:
         answers = answer(make_actor, list(range(20)), _BUDGET_MB)

@@ -4,18 +4,21 @@ import contextlib
 import random
 import threading
 import time
+from functools import partial
 
 import ray
 
 from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
 from klaw_course.check import need
+from klaw_course.cluster._ray import is_actor_handle
 
-_WAIT_S = 3  # for what must come, and comes in milliseconds
+_WAIT_S = 3  # for what must come, and comes in milliseconds: twice half a second if the actor answers meanwhile
 _QUIET_S = 0.4  # in which what must not come does not
+_VAIN_S = 2.5  # for which a worker waits for more, after everything was taken, before it is said to wait for ever
 
 
 def bounded_shelf(answer) -> str:
-    need(not isinstance(answer, ray.actor.ActorHandle), "that is an actor already; give the class.")
+    need(not is_actor_handle(answer), "that is an actor already; give the class.")
     is_actor = isinstance(answer, ray.actor.ActorClass)
     need(is_actor or isinstance(answer, type), f"a class is wanted, and this is {answer!r}.")
     make = (answer if is_actor else ray.remote(answer)).options(num_cpus=0)
@@ -35,24 +38,22 @@ def _fill_and_empty(shelf) -> str:
     except ray.exceptions.RayActorError as error:
         need(False, f"BoundedShelf(2) cannot be made: {_last_line(error)}")
     early = shelf.get.remote()
-    need(not _done(early, _QUIET_S), "get of an empty shelf came back at once; it waits for an item.")
+    need(not _done_within(early, _QUIET_S), "get of an empty shelf came back at once; it waits for an item.")
     puts = [shelf.put.remote(0)]
-    need(_done(early, _WAIT_S), "a get that waited was not woken by a put.")
+    need(_done_soon([early], shelf), "a get that waited was not woken by a put.")
     need(ray.get(early) == 0, f"0 was put, and get gave {ray.get(early)!r}.")
     for number in (1, 2):
         puts.append(shelf.put.remote(number))
-        need(_done(puts[-1], _WAIT_S), f"the capacity is 2, but put number {number} waits.")
+        need(_done_soon(puts[-1:], shelf), f"the capacity is 2, but put number {number} waits.")
     puts += [shelf.put.remote(number) for number in (3, 4)]
-    need(
-        not _done(puts[-1], _QUIET_S) and not _done(puts[-2], 0), "the capacity is 2, and it took more than two items."
-    )
+    too_many = _done_within(puts[-1], _QUIET_S) or _done_within(puts[-2], 0)
+    need(not too_many, "the capacity is 2, and it took more than two items.")
     last = []
     for number in range(4):
         last.append(shelf.get.remote())
-        need(_done(last[-1], _WAIT_S), "a get of a full shelf does not come back: who waits holds it up.")
+        need(_done_soon(last[-1:], shelf), "a get of a full shelf does not come back: who waits holds it up.")
         if number < 2:
-            woken, _ = ray.wait(puts[-2:], num_returns=number + 1, timeout=_WAIT_S)
-            need(len(woken) == number + 1, "a put that waited was not woken by a get.")
+            need(_done_soon(puts[-2:], shelf, number + 1), "a put that waited was not woken by a get.")
     got = ray.get([*last, *puts])[:4]
     need(got[:2] == [1, 2] and sorted(got[2:]) == [3, 4], f"1 and 2 were put first, and get gave {got}.")
     waiting = [shelf.get.remote() for _ in range(200)]
@@ -69,11 +70,24 @@ def _cpu_s(actor) -> float:
         return time.process_time()
 
     before = ray.get(actor.__ray_call__.remote(used), timeout=20)
-    time.sleep(1)
-    return ray.get(actor.__ray_call__.remote(used), timeout=20) - before
+    time.sleep(0.5)
+    return 2 * (ray.get(actor.__ray_call__.remote(used), timeout=20) - before)
 
 
-def _done(call, timeout_s: float) -> bool:
+def _done_soon(calls: list, actor, count: int = 1) -> bool:
+    """Whether so many of the calls are done in half a second, or in another after the actor, however busy, worked."""
+    done, _ = ray.wait(calls, num_returns=count, timeout=0.5)
+    if len(done) < count:
+        ray.wait([actor.__ray_call__.remote(_nothing)], timeout=_WAIT_S)
+        done, _ = ray.wait(calls, num_returns=count, timeout=0.5)
+    return all(_done_within(call, 0) for call in done) and len(done) == count
+
+
+def _nothing(self) -> None:
+    return None
+
+
+def _done_within(call, timeout_s: float) -> bool:
     done, _ = ray.wait([call], timeout=timeout_s)
     if done:
         try:
@@ -94,8 +108,9 @@ def total(answer) -> str:
     for numbers, workers in (([1, 2, 3, 4, 5], 1), ([*range(20), None, *range(20)], 2)):
         wanted = sum(number or 0 for number in numbers)
         channel = Channel(capacity=4)
-        done, value = _in_time(lambda c=channel, n=numbers, w=workers: answer(c, n, w), [channel])
-        need(done, f"with {workers} worker(s) it has not come back after 10 s: somebody waits for more numbers.")
+        run = partial(answer, channel, numbers, workers)
+        done, value = _in_time(run, [channel], 10, in_vain=partial(_waits_for_more, channel, len(numbers)))
+        need(done, f"with {workers} worker(s) it has not come back: somebody waits for more numbers.")
         need(not isinstance(value, ray.ObjectRef), "this is a reference; the sum is wanted.")
         need(value is not None, "it gives None; did you forget the return?")
         need(
@@ -105,8 +120,17 @@ def total(answer) -> str:
     return "the workers end because the channel is closed, and the sums are right."
 
 
-def _in_time(call, channels: list, seconds: float = 10):
-    """(whether it ended, what it gave). If it is late, the channels are closed: then what waits for them ends."""
+def _waits_for_more(channel: Channel, count: int) -> bool:
+    """Whether ``count`` items were taken from a channel that is open, and a receiver waits for another."""
+    stats = channel.stats()
+    return bool(stats["taken"] >= count and stats["waiting_receivers"] and not stats["closed"])
+
+
+def _in_time(call, channels: list, seconds: float, in_vain=lambda: False):
+    """(whether it ended, what it gave). If it is late, the channels are closed: then what waits for them ends.
+
+    Late is after ``seconds``, or when ``in_vain()`` has been true for ``_VAIN_S``.
+    """
     result = []
 
     def run():
@@ -117,7 +141,11 @@ def _in_time(call, channels: list, seconds: float = 10):
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
+    began = hopeful = time.monotonic()
+    while thread.is_alive() and time.monotonic() < min(began + seconds, hopeful + _VAIN_S):
+        thread.join(0.1)
+        if not in_vain():
+            hopeful = time.monotonic()
     ended = list(result)
     if not ended:
         for channel in channels:
@@ -137,21 +165,24 @@ def _in_time(call, channels: list, seconds: float = 10):
 
 def fan_in(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def fan_in(sources): ...")
+    began, out = time.monotonic(), []
     sources = [Channel(capacity=4) for _ in range(3)]
-    out = []
+    for source in sources:
+        source.stats()  # its process has been born
+    patience_s = min(10, 1 + 3 * (time.monotonic() - began))  # for what the answer starts; more if the machine is busy
     try:
         in_time, merged = _in_time(lambda: answer(list(sources)), sources, 5)
         need(in_time, "it has not come back after 5 s, and the sources have not ended: the work belongs into tasks.")
         need(isinstance(merged, Channel), f"a Channel is wanted, and this is {merged!r}.")
         out.append(merged)
         need(merged not in sources, "this is one of the sources; a new channel is wanted.")
-        return _listen(sources, merged)
+        return _listen(sources, merged, patience_s)
     finally:
         for channel in [*sources, *out]:
             channel.close()  # what waits for it ends
 
 
-def _listen(sources: list, merged: Channel) -> str:
+def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     """Source 0 says nothing until all of 1 and 2 is there; then it is closed last."""
     receiver, got = merged.receiver(prefetch=0), []
     senders = [source.sender() for source in sources]
@@ -160,7 +191,7 @@ def _listen(sources: list, merged: Channel) -> str:
         thread.start()
     with contextlib.suppress(TimeoutError, ChannelClosed):
         while len(got) < 40:
-            got.append(receiver.recv(timeout=5))
+            got.append(receiver.recv(timeout=patience_s))
     count = [sum(item[0] == n for item in got) for n in (1, 2)]
     need(len(set(got)) == len(got), f"{len(got)} items came, {len(set(got))} different ones.")
     need(len(got) == 40, f"while source 0 is silent, {len(got)} of the 40 items of 1 and 2 came: {count}.")
@@ -180,7 +211,7 @@ def _listen(sources: list, merged: Channel) -> str:
     sources[0].close()
     try:
         while len(got) <= 60:
-            got.append(receiver.recv(timeout=5))
+            got.append(receiver.recv(timeout=patience_s))
     except TimeoutError:
         need(len(got) < 60, "all items came, but it does not end.")
         need(False, f"{len(got)} of 60 items came, and then no more.")
@@ -193,12 +224,12 @@ def _listen(sources: list, merged: Channel) -> str:
     return "60 items, each source's in its order, and the end after the last source's end."
 
 
-def _send(sender, who: int) -> None:
-    pause = random.Random(who)
+def _send(sender, source: int) -> None:
+    pause = random.Random(source)
     with contextlib.suppress(ChannelClosed):  # the check has ended
         for number in range(20):
             time.sleep(pause.choice([0, 0, 0.02]))
-            sender.send((who, number))
+            sender.send((source, number))
         sender.flush()
 
 

@@ -7,9 +7,11 @@ import time
 import ray
 
 from klaw_course.check import Wrong, need
+from klaw_course.cluster._ray import is_actor_handle
 
 _LATE_S = 30  # for what takes a few seconds: PyTorch is loaded
-_END_S = 12  # for what takes less than two, if nobody waits in vain
+_END_S = 12  # for what takes less than two, if nobody waits in vain; where it is not known how busy the machine is
+_PAUSE_S = 0.1  # of a slow fill, and of a slow use
 _COUNT = 2**22  # numbers in a buffer of 10.3: 16 MiB, which take long enough to be overwritten on their way
 _log: list = []  # in the process of a Producer: (number, begin, end, tensor) of each fill
 
@@ -21,7 +23,7 @@ def connected(answer) -> str:
         _end(pair if isinstance(pair, (tuple, list)) else [pair])
         need(False, f"connect returns two actors, (maker, taker); it gave {pair!r}.")
     need(
-        all(isinstance(actor, ray.actor.ActorHandle) for actor in pair),
+        all(is_actor_handle(actor) for actor in pair),
         "connect returns actors, not classes; call .remote().",
     )
     maker, taker = pair
@@ -37,14 +39,17 @@ def connected(answer) -> str:
         )
         try:
             ray.get(ref, _use_object_store=True)  # now Ray surely knows that the tensor is there, and in which group
+            began = time.monotonic()
             total = _get(taker.total.remote(ref), "total waits for a tensor that nobody sends.")
+            patience_s = min(15, 3 + 10 * (time.monotonic() - began))
             maker.__ray_call__.remote(_nap)  # so that the next tensor is not there yet
             late = taker.total.remote(maker.make.remote(2**20))
         except ValueError as error:
             need("No communicators" not in str(error), "maker and taker are not in the same collective group.")
             raise
         need(total == 2**20, f"the sum of 2**20 ones is 1048576; total gave {total!r}.")
-        _get(late, "total waits for a tensor that was not there when it was called: can taker receive while it waits?")
+        hint = "total waits for a tensor that was not there when it was called: can taker receive while it waits?"
+        _get(late, hint, patience_s=patience_s)
     finally:
         _end(pair)
     return "the numbers arrived, and the object store did not see them."
@@ -52,13 +57,13 @@ def connected(answer) -> str:
 
 def trained(answer) -> str:
     trainer_class, train = _pair(answer, "(Trainer, train)")
-    trainer, reader = _grouped(trainer_class, (), ["step", "share"], _reader)
+    trainer, reader, patience_s = _grouped(trainer_class, (), ["step", "share"], _reader)
     rounds = 12
     wanted = [float(number + 1) for number in range(rounds)]
     try:
         # What waits long enough for a quick transfer, but not for the transfer, is found out by a slow one.
         reader.__ray_call__.options(concurrency_group="_ray_system").remote(_nap)
-        means = _in_time(lambda: train(trainer, reader, rounds), (trainer, reader))
+        means = _in_time(lambda: train(trainer, reader, rounds), (trainer, reader), patience_s)
         complete = isinstance(means, list) and len(means) == rounds
         need(complete, f"{rounds} means are wanted, in a list; it gave {means!r}.")
         need(means == wanted, f"the means of the first steps are 1.0, 2.0, 3.0; it gave {means[:3]} and more.")
@@ -72,11 +77,11 @@ def trained(answer) -> str:
 
 def double_buffered(answer) -> str:
     producer_class, stream = _pair(answer, "(Producer, stream)")
-    producer, consumer = _grouped(producer_class, (_fill, _COUNT), ["produce"], _consumer)
+    producer, consumer, patience_s = _grouped(producer_class, (_fill, _COUNT), ["produce"], _consumer)
     try:
-        _right_numbers(producer, consumer, stream, 30)
+        _right_numbers(producer, consumer, stream, 30, patience_s)
         ray.get([producer.__ray_call__.remote(_slow), consumer.slow.remote()], timeout=_LATE_S)
-        _right_numbers(producer, consumer, stream, 10)
+        _right_numbers(producer, consumer, stream, 10, patience_s)
         fills = ray.get(producer.__ray_call__.remote(_fills), timeout=_LATE_S)
         need([fill[0] for fill in fills] == list(range(10)), "fill is called once for each number, in their order.")
         uses = ray.get(consumer.uses.remote(), timeout=_LATE_S)
@@ -95,9 +100,9 @@ def double_buffered(answer) -> str:
     return "40 right numbers from two buffers, and one is filled while the other is used."
 
 
-def _right_numbers(producer, consumer, stream, rounds: int) -> None:
+def _right_numbers(producer, consumer, stream, rounds: int, patience_s: float) -> None:
     ray.get([producer.__ray_call__.remote(_forget), consumer.forget.remote()], timeout=_LATE_S)
-    got = _in_time(lambda: stream(producer, consumer, rounds), (producer, consumer))
+    got = _in_time(lambda: stream(producer, consumer, rounds), (producer, consumer), patience_s)
     need(isinstance(got, list) and len(got) == rounds, f"{rounds} numbers are wanted, in a list; it gave {got!r}.")
     wrong = [f"{value} for {number}" for number, value in enumerate(got) if value != number]
     need(not wrong, f"{len(wrong)} of {rounds} numbers are wrong, the first is {wrong[0] if wrong else ''}.")
@@ -124,7 +129,7 @@ _pause = 0.0
 
 def _slow(self) -> None:
     global _pause
-    _pause = 0.2
+    _pause = _PAUSE_S
 
 
 def _forget(self) -> None:
@@ -159,7 +164,7 @@ class _Consumer(_Reader):
         return first if float(tensor.min()) == float(tensor.max()) else float(tensor.mean())
 
     def slow(self):
-        self.pause = 0.2
+        self.pause = _PAUSE_S
 
     def forget(self):
         self.log.clear()
@@ -186,9 +191,13 @@ def _pair(answer, what: str) -> tuple:
 
 
 def _grouped(kind, arguments: tuple, methods: list[str], make_other) -> tuple:
-    """An actor of the answer's class and one of ours, in a group."""
+    """An actor of the answer's class and one of ours, in a group; and for how many seconds to wait for what they do.
+
+    That depends on how long they took to be born: longer on a busy machine, and there all else takes longer, too.
+    """
     from ray.experimental.collective import create_collective_group
 
+    began = time.monotonic()
     other = make_other()
     pair = (other,)
     try:
@@ -204,7 +213,7 @@ def _grouped(kind, arguments: tuple, methods: list[str], make_other) -> tuple:
     except BaseException:
         _end(pair)
         raise
-    return pair
+    return *pair, min(15, 3 + 3 * (time.monotonic() - began))
 
 
 def _stored(ref) -> int:
@@ -212,8 +221,8 @@ def _stored(ref) -> int:
     return ray.experimental.get_object_locations([ref])[ref]["object_size"] or 0
 
 
-def _get(call, hint: str, fetch: bool = True):
-    done, _ = ray.wait([call], timeout=_END_S, fetch_local=False)
+def _get(call, hint: str, fetch: bool = True, patience_s: float = _END_S):
+    done, _ = ray.wait([call], timeout=patience_s, fetch_local=False)
     need(bool(done), hint)
     try:
         return ray.get(call) if fetch else None
@@ -221,7 +230,7 @@ def _get(call, hint: str, fetch: bool = True):
         raise getattr(error, "cause", None) or error from None
 
 
-def _in_time(call, actors):
+def _in_time(call, actors, patience_s: float):
     """What the call gives. If it is late, the actors are killed: then what waits for them ends."""
     result = []
 
@@ -233,11 +242,12 @@ def _in_time(call, actors):
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(_END_S)
+    thread.join(patience_s)
     if not result:
         _end(actors)
         thread.join(10)
-        need(False, f"it has not come back after {_END_S} s: who waits for a tensor, and who holds a reference to it?")
+        hint = "who waits for a tensor, and who holds a reference to it?"
+        need(False, f"it has not come back after {patience_s:.0f} s: {hint}")
     value, error = result[0]
     if isinstance(error, ray.exceptions.RayTaskError) and error.cause is not None:
         error = error.cause

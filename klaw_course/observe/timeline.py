@@ -77,7 +77,8 @@ def record(timeout_s: float = 10.0) -> Iterator[Recording]:
     """Record the tasks of this job that are submitted inside the block.
 
     Leaving it takes two of Ray's report intervals (0.1 s each on our clusters, 1 s on others) and one question, if by
-    then every attempt has been reported to its end; six without news, if tasks are still waiting or running.
+    then every attempt has been reported to its end; six without news, if tasks are still waiting or running. A question
+    takes 0.4 s for each 1,000 tasks that the job has had.
 
     Args:
         timeout_s: the most seconds to wait at the end; what has arrived by then is what you get. Tasks that are still
@@ -128,29 +129,30 @@ def _reported(where: cluster.Cluster, since_ms: float, timeout_s: float) -> list
     """Ask when every process has reported what it knew as the block ended, and again while something is missing."""
     interval_s = 1.0 if where.attached else 0.1
     left = changed = time.monotonic()
-    seen = None
+    news = None
     time.sleep(min(2 * interval_s, timeout_s))
     while True:
         tasks = _tasks_since(where, since_ms, interval_s)
-        state = {
-            (task.task_id, task.attempt_number, task.state, bool(task.end_time_ms), _spans(task)) for task in tasks
-        }
-        if seen is not None and state != seen:
-            changed = time.monotonic()
-        seen, now = state, time.monotonic()
+        before, now = news, time.monotonic()
+        news = {(task.task_id, task.attempt_number, task.state, task.end_time_ms, _spans(task)) for task in tasks}
+        if before is not None and news != before:
+            changed = now
         if _complete(tasks) or now - changed > 6 * interval_s or now - left > timeout_s:
             return tasks
         time.sleep(interval_s / 2)
 
 
 def _complete(tasks: list) -> bool:
-    """Tell whether every attempt has its end and its spans, and no attempt before it is missing."""
+    """Tell whether every attempt has its end and its spans, and no attempt before it is missing.
+
+    Where there is no task at all, the reports may be late.
+    """
     attempts = defaultdict(set)
     for task in tasks:
         attempts[task.task_id].add(task.attempt_number)
-    return all(
-        task.state in ENDED and task.end_time_ms and (_spans(task) or task.state == "FAILED") for task in tasks
-    ) and all(len(numbers) == max(numbers) + 1 for numbers in attempts.values())
+    ended = all(task.state in ENDED and task.end_time_ms for task in tasks)
+    told = all(_spans(task) or task.state == "FAILED" for task in tasks)
+    return bool(tasks) and ended and told and all(len(numbers) == max(numbers) + 1 for numbers in attempts.values())
 
 
 def _spans(task) -> int:
@@ -166,13 +168,12 @@ def _tasks_since(where: cluster.Cluster, since_ms: float, interval_s: float) -> 
     job = ray.get_runtime_context().get_job_id()
     mine, finished = ("job_id", "=", job), ("state", "=", "FINISHED")
     going = _ask(where, [mine, ("state", "!=", "FINISHED")])
-    all_there = False
-    for scope in [[mine], []] if where.attached else [[]]:  # other jobs of your cluster may have ended many tasks
-        ended = _ask(where, [*scope, finished])
-        all_there |= len(ended) < _LIST_LIMIT
-        if all_there:
-            break
-    all_there |= any(task.end_time_ms < since_ms - interval_s * 1000 for task in ended if task.end_time_ms)
+    ended = _ask(where, [mine, finished] if where.attached else [finished])  # your cluster may have other jobs
+    if where.attached and len(ended) >= _LIST_LIMIT:
+        ended = _ask(where, [finished])
+    all_there = len(ended) < _LIST_LIMIT or any(
+        task.end_time_ms < since_ms - interval_s * 1000 for task in ended if task.end_time_ms
+    )
     if len(going) >= _LIST_LIMIT or not all_there:
         raise RuntimeError(
             f"Rows of this block would be missing: it has more tasks than the {_LIST_LIMIT:,} that Ray's state API "

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from klaw_course.observe import rows
+from klaw_course.observe import rows, timeline
 from klaw_course.observe.rows import Row
 from klaw_course.show import VERMILLION, gantt
 
@@ -119,3 +119,25 @@ def test_a_row_has_the_address_of_its_machine_and_the_gantt_says_if_there_are_se
         picture = gantt.gantt(shown)
         assert ("clock of its own" in picture.alt) is said
         assert ("clock of its own" in picture.figure.axes[-1].get_xlabel()) is said
+
+
+def attempt(number=0, state=DONE, end_ms=5, spans=1):
+    profile = {"events": [{"event_name": "task:execute"}] * spans}
+    return SimpleNamespace(task_id="a", attempt_number=number, state=state, end_time_ms=end_ms, profiling_data=profile)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "complete"),
+    [
+        ([], False),
+        ([attempt()], True),
+        ([attempt(), attempt(1, RUN, None, 0)], False),
+        ([attempt(spans=0)], False),
+        ([attempt(end_ms=None)], False),
+        ([attempt(state=FAILED, spans=0), attempt(1)], True),
+        ([attempt(1)], False),
+    ],
+    ids=["none-may-be-late", "one", "runs", "no-spans", "no-end", "retried", "the-first-attempt-is-missing"],
+)
+def test_a_recording_is_complete_when_every_attempt_has_its_end_and_its_spans(tasks, complete):
+    assert timeline._complete(tasks) is complete

@@ -30,6 +30,7 @@ class Gate:
     """Hold tasks and actors, on whatever node they run, until ``open()``. Pass the gate to them as an argument.
 
     A file would do on one machine only. The gate is an actor without a CPU of its own; it ends with its last handle.
+    A task that waits for it gives its CPU back meanwhile, as in every ``ray.get``; an actor keeps its CPU.
     """
 
     def __init__(self):

@@ -43,7 +43,7 @@ class Watch:
     def __exit__(self, *_) -> None:
         self._end.set()
         self._thread.join()
-        del os.environ[MARK]
+        os.environ.pop(MARK, None)
 
     def _look_again_and_again(self) -> None:
         try:

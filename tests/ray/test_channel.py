@@ -11,8 +11,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import ray
-from hypothesis import given, settings
-from hypothesis import strategies as some
+from hypothesis import given, settings, strategies
 
 from klaw_course import cluster
 from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
@@ -103,12 +102,12 @@ def check_part(got, senders):
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(
-    senders=some.integers(1, 3),
-    receivers=some.integers(1, 3),
-    capacity=some.sampled_from([1, 2, 3, 7, 50, 1000]),
-    count=some.sampled_from([0, 1, 5, 60]),
-    prefetch=some.sampled_from([0, 1, 4, 256]),
-    pauses=some.tuples(some.sampled_from([0, 0.001]), some.sampled_from([0, 0.001])),
+    senders=strategies.integers(1, 3),
+    receivers=strategies.integers(1, 3),
+    capacity=strategies.sampled_from([1, 2, 3, 7, 50, 1000]),
+    count=strategies.sampled_from([0, 1, 5, 60]),
+    prefetch=strategies.sampled_from([0, 1, 4, 256]),
+    pauses=strategies.tuples(strategies.sampled_from([0, 0.001]), strategies.sampled_from([0, 0.001])),
 )
 def test_each_item_once_in_its_senders_order_within_the_bound(
     crew, senders, receivers, capacity, count, prefetch, pauses

@@ -20,12 +20,6 @@ EXERCISE = re.compile(r"^Exercise (\d\d\.\d+) · .+ \(\d+ minutes\)$")
 RECAP = "| You saw | Because | The API |"
 DETAILS = re.compile(r"<details\b[^>]*>(.*?)</details>", re.S)
 SUMMARY = re.compile(r"<summary>(.*?)</summary>", re.S)
-# Lessons whose cells have no marks yet; the rules on marks do not hold for them.
-NOT_MARKED = {
-    "00_start.ipynb",
-    "03_scheduling.ipynb",
-    "06_memory_leak.ipynb",
-}
 
 
 def problems(name: str, notebook: dict, folder: Path = NOTEBOOKS) -> list[str]:
@@ -41,9 +35,7 @@ def problems(name: str, notebook: dict, folder: Path = NOTEBOOKS) -> list[str]:
     """
     cells = [Cell(n, cell) for n, cell in enumerate(notebook["cells"])]
     found = [*_storage(notebook, cells), *_opening(name, cells), *_episodes(cells), *_exercises(name[:2], cells)]
-    found += [*_ending(cells), *pictures(cells, folder), *_size(cells), *language(cells)]
-    if name not in NOT_MARKED:
-        found += marks(cells)
+    found += [*_ending(cells), *pictures(cells, folder), *_size(cells), *language(cells), *marks(cells)]
     return [f"{name}: {problem}" for problem in found]
 
 

@@ -11,7 +11,8 @@ from klaw_course.notebook.marks import MARK
 FENCE = re.compile(r"^[ \t]*(```|~~~).*?^[ \t]*\1[ \t]*$", re.S | re.M)
 PICTURES = re.compile(r"!\[(?P<alt>[^]]*)\]\((?P<src>[^)\s]*)[^)]*\)|(?P<tag><img\b[^>]*>)", re.S)
 EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u2712\u2714-\u2716\u2718-\u27bf\u2b50\ufe0f]")  # but for ✓ and ✗
-# What only a private cluster, or at least a node on this machine, has: a cell that reads it says so with a mark.
+# What only a private cluster, or at least a node on this machine, has: a cell that reads it says so with a mark, or asks
+# itself whether the cluster is attached.
 LOCAL = re.compile(r"\bhere\.(processes|session_dir|token)\b|\bpsutil\b|\braylet\.(out|err|log)\b")
 SIMULATED = re.compile(r"\bhere\.(kill_node|add_node)\b")
 
@@ -108,7 +109,7 @@ def _marks(cell: Cell):
         return
     if (simulated := SIMULATED.search(code)) and not (mark and mark[1] == "simulated nodes"):
         yield f"it uses {simulated[0]}; begin it with '# Needs simulated nodes: ...'."
-    elif (local := LOCAL.search(code)) and not (mark and mark[1] != "PyTorch"):
+    elif (local := LOCAL.search(code)) and not (mark and mark[1] != "PyTorch") and "here.attached" not in code:
         yield f"it uses {local[0]}; begin it with '# Needs a private cluster: ...', or a node on this machine."
 
 

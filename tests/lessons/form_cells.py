@@ -11,8 +11,8 @@ from klaw_course.notebook.marks import MARK
 FENCE = re.compile(r"^[ \t]*(```|~~~).*?^[ \t]*\1[ \t]*$", re.S | re.M)
 PICTURES = re.compile(r"!\[(?P<alt>[^]]*)\]\((?P<src>[^)\s]*)[^)]*\)|(?P<tag><img\b[^>]*>)", re.S)
 EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u2712\u2714-\u2716\u2718-\u27bf\u2b50\ufe0f]")  # but for ✓ and ✗
-# What only a private cluster, or at least a node on this machine, has: a cell that reads it says so with a mark, or asks
-# itself whether the cluster is attached.
+# What only a private cluster, or at least a node on this machine, has: a cell that reads it says so with a mark, or
+# asks itself whether the cluster is attached.
 LOCAL = re.compile(r"\bhere\.(processes|session_dir|token)\b|\bpsutil\b|\braylet\.(out|err|log)\b")
 SIMULATED = re.compile(r"\bhere\.(kill_node|add_node)\b")
 

@@ -43,8 +43,10 @@ def connect(address: str) -> Cluster:
                 f"Nobody listens at {address!r} ({error}); is the cluster running, and the port right?"
             ) from None
     try:
+        environment.set_variables({})
         if host in ("127.0.0.1", "localhost", "[::1]"):
             environment.keep_to_loopback()  # else Ray would look for the cluster at the machine's outer address
+        logging.getLogger("ray.util.client_builder").setLevel(logging.ERROR)  # which logging_level does not reach
         more = {} if through_client else dict(logging_level=logging.ERROR, log_to_driver=True)
         context = ray.init(address=address, **more)
         info = {"webui_url": context.dashboard_url} if through_client else context.address_info
@@ -74,7 +76,8 @@ def disconnect() -> None:
 
 
 def _lacks(url: str) -> str:
-    lacks = ["streaming generators", "object locations", "collective groups", "the nodes' files and processes"]
+    lacks = ["streaming generators", "compiled graphs", "collective groups", "object locations"]
+    lacks += ["the nodes' files and processes"]
     try:
         _knock(*url.partition("://")[2].split(":"))
     except (OSError, ValueError, TypeError):

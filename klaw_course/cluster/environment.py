@@ -12,6 +12,7 @@ _before: dict[str, str | None] = {}  # variable -> its value before the first ch
 
 def set_variables(values: dict[str, str | None]) -> None:
     """Set variables, or with ``None`` take them out, and let Ray read them; ``put_back`` undoes it."""
+    _before.setdefault("PYTHONBREAKPOINT", os.environ.get("PYTHONBREAKPOINT"))  # Ray sets it when it connects
     for name, value in values.items():
         _before.setdefault(name, os.environ.get(name))
         _put(name, value)

@@ -37,11 +37,11 @@ class _WhenImported:
 def _on_loopback(make_store):
     """Change how a store is made: its socket listens at the host's name that it is given, not everywhere."""
 
-    def make(*, host_name, port, is_master, **options):
+    def make(host_name, port, world_size=None, is_master=False, *more, **options):
         if is_master:
             with contextlib.suppress(OSError):  # another group of this process has its store there, and shares it
                 options["master_listen_fd"] = socket.create_server((host_name, port)).detach()
-        return make_store(host_name=host_name, port=port, is_master=is_master, **options)
+        return make_store(host_name, port, world_size, is_master, *more, **options)
 
     return make
 

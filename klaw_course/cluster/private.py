@@ -29,7 +29,7 @@ def start(nodes: tuple[Node, ...], log_level: str | None, simulate: bool) -> Clu
     Raises:
         RuntimeError: Ray did not start.
     """
-    with host.turn_to_start():
+    with _at_interrupt(_interrupt_once), host.turn_to_start():
         host.delete_folders_of_the_dead()
         for another in host.others():
             print(another)
@@ -95,15 +95,15 @@ def end(folder: Path, simulation) -> None:
         folder: the private one.
         simulation: Ray's simulated cluster, or ``None``.
     """
-    with _undisturbed(), contextlib.ExitStack() as whatever_happens:
+    with _at_interrupt(signal.SIG_IGN), contextlib.ExitStack() as whatever_happens:
         whatever_happens.callback(host.delete_folder, folder)
         whatever_happens.callback(environment.put_back)
         family = processes.started_in(folder)
-        whatever_happens.callback(_delete_semaphores, family)
-        whatever_happens.callback(processes.end, family)
-        if simulation is not None:
-            whatever_happens.callback(simulation.shutdown)
-        ray.shutdown()
+        for shut_down in (ray.shutdown, simulation.shutdown) if simulation else (ray.shutdown,):
+            with contextlib.suppress(Exception):  # of a Ray that is half there; its processes are ended below
+                shut_down()
+        processes.end(family)
+        _delete_semaphores(family)
 
 
 def warm() -> None:
@@ -127,16 +127,21 @@ def warm() -> None:
 
 
 @contextlib.contextmanager
-def _undisturbed():
-    """Whoever interrupts once often does so again; what tidies up must not be left half done."""
+def _at_interrupt(handler):
+    """Handle Ctrl-C in another way meanwhile. Whoever interrupts does so again; what tidies up must not be cut off."""
     if threading.current_thread() is not threading.main_thread():
         yield  # where no signal arrives
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_once(*_) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _delete_semaphores(family: list) -> None:

@@ -36,14 +36,7 @@ class Process:
 
 
 def list_processes(folder: Path) -> list[Process]:
-    """List this process, the driver, and those of the private cluster in a folder, largest first.
-
-    Memory is the proportional set size where the system tells it (Linux): shared pages are divided among those who
-    share them, so that the parts add up. Elsewhere it is what the process has for itself.
-
-    Args:
-        folder: the cluster's private folder.
-    """
+    """List this process, the driver, and those of the private cluster in a folder, largest first."""
     found = [Process("driver (this notebook)", os.getpid(), _memory_mb(psutil.Process()))]
     for process in started_in(folder):
         with contextlib.suppress(psutil.Error):

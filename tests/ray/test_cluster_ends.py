@@ -1,0 +1,146 @@
+"""However a cluster ends, and whatever interrupts its start: no process, no file, and the environment as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from klaw_course import cluster
+from klaw_course.cluster import host
+from klaw_course.wait import wait_until
+
+SHARED = Path("/dev/shm")
+
+
+def files_in_shared_memory() -> set[str]:
+    return set(os.listdir(SHARED)) if SHARED.exists() else set()
+
+
+def folders(pid: int) -> list[Path]:
+    return list(host.TMP.glob(f"klaw-{pid}-*"))
+
+
+def run(program: str) -> subprocess.Popen:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "KLAW_"))}
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", program], env=clean, **pipes)
+
+
+def test_stop_leaves_no_process_no_file_and_the_old_environment(no_cluster, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_ADDRESS", "somebody.elses:6379")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    before, shared = dict(os.environ), files_in_shared_memory()
+    here = cluster.start()
+    family = [psutil.Process(process.pid) for process in here.processes() if process.pid != os.getpid()]
+    assert here.folder.exists() and len(family) > 5 and os.environ["RAY_ADDRESS"] == here.address
+    (tmp_path / "a file of the learner's").touch()
+    os.environ["RAY_TMPDIR"] = str(tmp_path)  # as for another program that the lesson starts
+    cluster.stop()
+    assert os.listdir(tmp_path) == ["a file of the learner's"]
+    assert not here.folder.exists() and not [process for process in family if process.is_running()]
+    assert dict(os.environ) == before and files_in_shared_memory() == shared
+    cluster.stop()  # safe to repeat
+    assert repr(here) == "<a cluster that was stopped>"
+    with pytest.raises(RuntimeError, match=r"calls cluster\.start\(\)"):
+        ray.remote(lambda: 1).remote()
+
+
+def test_a_learner_may_shut_ray_down_and_start_again(no_cluster):
+    before = dict(os.environ)
+    first = cluster.start()
+    ray.shutdown()
+    second = cluster.start()
+    assert second is not first and repr(first) == "<a cluster that was stopped>" and not first.folder.exists()
+    cluster.stop()
+    assert dict(os.environ) == before
+
+
+def test_a_ray_that_somebody_else_started_in_this_process_is_not_taken_over(no_cluster):
+    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error")
+    try:
+        with pytest.raises(RuntimeError, match=r"not by cluster\.start\(\); call ray\.shutdown\(\)"):
+            cluster.start()
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+INTERRUPTED = """
+import json, os
+from klaw_course import cluster
+before = dict(os.environ)
+try:
+    {start}
+except KeyboardInterrupt:
+    print("interrupted", dict(os.environ) == before, flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "when"),
+    [("cluster.start()", "raylet"), ("cluster.start(cluster.Node('a'), cluster.Node('b'))", "dashboard.py")],
+)
+def test_an_interrupted_start_leaves_nothing(no_cluster, start, when):
+    shared = files_in_shared_memory()
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(start=start)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as kernel:
+        family = set()
+
+        def has_come() -> bool:
+            family.update(psutil.Process(kernel.pid).children(recursive=True))
+            return any(when in " ".join(process.cmdline()) for process in family if process.is_running())
+
+        wait_until(has_come, f"the start to reach {when}", every_s=0.02)
+        time.sleep(0.2)  # so that the raylet has begun to start others
+        kernel.send_signal(signal.SIGINT)
+        kernel.send_signal(signal.SIGINT)  # whoever interrupts once often does so again
+        assert kernel.stdout.readline() == "interrupted True\n"
+        family.update(psutil.Process(kernel.pid).children(recursive=True))
+        assert folders(kernel.pid) == []
+        wait_until(lambda: not any(process.is_running() for process in family), "its processes to end", timeout_s=5)
+        assert files_in_shared_memory() == shared
+        with host.turn_to_start(wait_s=0):
+            pass
+        kernel.communicate("\n")
+
+
+def test_what_a_killed_kernel_left_goes_at_the_next_start(no_cluster):
+    killed = run("from klaw_course import cluster; cluster.start(); print('up', flush=True); input()")
+    wait_until(lambda: "up" in killed.stdout.readline(), "its cluster")
+    assert len(folders(killed.pid)) == 1
+    killed.kill()
+    killed.communicate()
+    cluster.start()
+    assert folders(killed.pid) == []
+    cluster.stop()
+
+
+def test_three_that_start_at_once_do_so_in_turn_and_have_a_dashboard_each(no_cluster):
+    program = "from klaw_course import cluster; here = cluster.start(); print(here.dashboard_url, flush=True); input()"
+    kernels = [run(program) for _ in range(3)]
+    printed = [[] for _ in kernels]
+    for kernel, lines in zip(kernels, printed, strict=True):
+        while not lines or not lines[-1].startswith("http"):
+            lines.append(kernel.stdout.readline().strip())
+            assert lines[-1], kernel.communicate()[1]
+    for kernel in kernels:
+        kernel.communicate("\n")
+    assert len({lines[-1] for lines in printed}) == 3
+    assert sum("waits for its turn" in line for lines in printed for line in lines) == 2
+    ours = tuple(f"(kernel: process {kernel.pid})" for kernel in kernels)
+    named = [line for lines in printed for line in lines if any(pid in line for pid in ours)]
+    assert len(named) == 0 + 1 + 2  # the first to start finds none, the last two

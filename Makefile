@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: help lab reset check test lint format doctor bench images clean
+.PHONY: help lab reset check test lint format minutes doctor bench images clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ lint: $(READY) ## check the style of code and notebooks
 format: $(READY) ## put code and notebooks into that style
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
+
+minutes: $(READY) ## compute the minutes to read, and write them into lessons, README.md and SCHEDULE.md
+	$(BIN)/python tests/lessons/minutes.py
 
 doctor: $(READY) ## can this machine run the course?
 	$(BIN)/python -m klaw_course.doctor

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import re
-import statistics
 from pathlib import Path
 
 from form_cells import Cell, language, marks, pictures
+from sizes import DEEPER, FIRST, FIRST_EDITION, LESSON, Sizes, minutes_to_read, too_large
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-CELLS = (40, 90)
-WORDS = (1000, 2300)
-LINES_MEDIAN, LINES_MAX = 10, 20  # a lesson on actors is full of classes; most cells are 1 to 6 lines
-EPISODES = (4, 10)
-MINUTES = re.compile(r"^\*\*Minutes:\*\* read \d+ · run \d+ · do \d+$", re.M)
+MINUTES = re.compile(r"^\*\*Minutes:\*\* read (\d+) · run (\d+) · do (\d+)$", re.M)
+MINUTES_DEEPER = re.compile(r"^\*\*Minutes:\*\* read (\d+) · run \d+$", re.M)
 NEEDS = re.compile(r"^\*\*Needs:\*\* \S", re.M)
 EPISODE = re.compile(r"^(\d+) · (.+)$")
-EXERCISE = re.compile(r"^Exercise (\d\d\.\d+) · .+ \(\d+ minutes\)$")
+EXERCISE = re.compile(r"^Exercise (\d\d\.\d+) · .+ \((\d+) minutes\)$")
+DOCUMENTATION = "https://docs.ray.io/en/releases-2.60.0/"  # of the Ray that pyproject.toml pins
 RECAP = "| You saw | Because | The API |"
 DETAILS = re.compile(r"<details\b[^>]*>(.*?)</details>", re.S)
 SUMMARY = re.compile(r"<summary>(.*?)</summary>", re.S)
 
 
 def problems(name: str, notebook: dict, folder: Path = NOTEBOOKS) -> list[str]:
-    """Say where a notebook departs from the form of a lesson.
+    """Say where a notebook departs from the form of a lesson, or of a deeper notebook.
 
     Args:
-        name: the file's name; its first two digits are the lesson.
+        name: the path of its file below ``notebooks/``; the first two digits of the file's name are the lesson.
         notebook: the notebook, as read from its JSON.
         folder: where the notebook lies, for the paths of pictures.
 
@@ -34,8 +32,19 @@ def problems(name: str, notebook: dict, folder: Path = NOTEBOOKS) -> list[str]:
         A sentence for each problem, with the notebook, the cell (number from 0, and id) and the rule.
     """
     cells = [Cell(n, cell) for n, cell in enumerate(notebook["cells"])]
-    found = [*_storage(notebook, cells), *_opening(name, cells), *_episodes(cells), *_exercises(name[:2], cells)]
-    found += [*_ending(cells), *pictures(cells, folder), *_size(cells), *language(cells), *marks(cells)]
+    place = Path(name)
+    lesson = place.name[:2]
+    found = [*_storage(notebook, cells), *_headings(cells), *_setup(cells), *_clean_up(cells), *pictures(cells, folder)]
+    found += [*language(cells), *marks(cells)]
+    if place.parent.name == "deeper":
+        found += [*_deeper(cells), *_episodes(cells, DEEPER), *too_large(cells, DEEPER)]
+        return [f"{name}: {problem}" for problem in found]
+    first = place.stem in FIRST_EDITION
+    form = FIRST if first else LESSON
+    found += [*_opening(lesson, cells), *_episodes(cells, form), *_failures(cells), *_ending(cells)]
+    found += [*_exercises(lesson, cells, first), *_minutes(cells), *too_large(cells, form)]
+    if not first:
+        found += [*_steps(cells), *_places(cells), *_links(cells)]
     return [f"{name}: {problem}" for problem in found]
 
 
@@ -68,7 +77,7 @@ def _storage(notebook: dict, cells: list[Cell]):
             yield f"{cell.where}: it installs something; that belongs in pyproject.toml."
 
 
-def _opening(name: str, cells: list[Cell]):
+def _headings(cells: list[Cell]):
     headings = [(level, title, cell) for cell in cells for level, title in cell.headings]
     h1 = [cell for level, _, cell in headings if level == 1]
     if len(h1) != 1 or h1[0].number != 0:
@@ -78,9 +87,16 @@ def _opening(name: str, cells: list[Cell]):
         if level > above + 1:
             yield f"{cell.where}: the heading {title!r} skips a level, from H{above} to H{level}."
         above = level
-    first_h2 = next((cell.number for level, _, cell in headings if level == 2), len(cells))
-    intro = "\n".join(cell.text for cell in cells[: first_h2 + 1])
-    intro = re.split(r"^## ", intro, maxsplit=1, flags=re.M)[0]
+
+
+def _setup(cells: list[Cell]):
+    setup = [cell for cell in cells if "setup" in cell.tags]
+    if len(setup) != 1 or not setup[0].is_code or "cluster.start(" not in setup[0].source:
+        yield f"{len(setup)} cells have the tag 'setup'; it is one code cell, and calls cluster.start(...)."
+
+
+def _opening(lesson: str, cells: list[Cell]):
+    intro = _intro(cells)
     able = re.search(r"You will be able to.*\n+((?:[-*] .*\n?(?:[ \t]+\S.*\n?)*)*)", intro)
     goals = len(re.findall(r"^[-*] ", able[1], re.M)) if able else 0
     if goals != 3:
@@ -89,17 +105,70 @@ def _opening(name: str, cells: list[Cell]):
         yield "the opening lacks the line '**Minutes:** read 20 · run 2 · do 30' (with its own numbers)."
     if not NEEDS.search(intro):
         yield "the opening lacks the line that starts with '**Needs:**'."
-    recall = _section(cells, "Recall")
-    if not name.startswith("00"):
+    if lesson != "00":
+        recall = _section(cells, "Recall")
         folded = sum(len(DETAILS.findall(cell.source)) for cell in recall or [])
         if recall is None or folded != 2:
             yield f"'## Recall' has {folded} folded answers; it is a section with two."
-    setup = [cell for cell in cells if "setup" in cell.tags]
-    if len(setup) != 1 or not setup[0].is_code or "cluster.start(" not in setup[0].source:
-        yield f"{len(setup)} cells have the tag 'setup'; it is one code cell, and calls cluster.start(...)."
 
 
-def _episodes(cells: list[Cell]):
+def _intro(cells: list[Cell]) -> str:
+    first_h2 = next((cell.number for cell in cells if any(level == 2 for level, _ in cell.headings)), len(cells))
+    intro = "\n".join(cell.text for cell in cells[: first_h2 + 1])
+    return re.split(r"^## ", intro, maxsplit=1, flags=re.M)[0]
+
+
+def _deeper(cells: list[Cell]):
+    said = MINUTES_DEEPER.search(_intro(cells))
+    if not said or int(said[1]) != minutes_to_read(cells):
+        yield f"the opening lacks the line '**Minutes:** read {minutes_to_read(cells)} · run 1'; run make minutes."
+    for cell in cells:
+        if "exercise" in cell.tags:
+            yield f"{cell.where}: a deeper notebook has no exercises."
+        for _, title in cell.headings:
+            if title in ("Recall", "Recap"):
+                yield f"{cell.where}: a deeper notebook has no section {title!r}."
+
+
+def _steps(cells: list[Cell]):
+    """A prediction has a cell to write it down."""
+    for cell, after in zip(cells, cells[1:], strict=False):
+        if not cell.is_code and "**Predict**" in cell.text and not (after.is_code and "guess" in after.source):
+            yield f"{cell.where}: it says Predict; a cell with guess = {{...}} comes next."
+
+
+def _places(cells: list[Cell]):
+    """Exercises stand in the middle: after the episode that each practises, the third at the end."""
+    titles = [title for cell in cells for level, title in cell.headings if level == 2]
+    order = "".join("E" if EPISODE.match(t) else "X" for t in titles if EPISODE.match(t) or t.startswith("Exercise "))
+    if not re.fullmatch(r"E+XE+XE*X", order):
+        yield f"episodes and exercises follow one another as {order}; two exercises stand between, one at the end."
+
+
+def _minutes(cells: list[Cell]):
+    """What the opening promises is what is computed."""
+    said = MINUTES.search(_intro(cells))
+    to_do = [int(match[2]) for cell in cells for _, title in cell.headings if (match := EXERCISE.match(title))]
+    if said and int(said[1]) != minutes_to_read(cells):
+        yield f"it promises {said[1]} minutes to read, and there are {minutes_to_read(cells)}; run make minutes."
+    if said and int(said[3]) != sum(to_do):
+        yield f"it promises {said[3]} minutes to do, and its exercises say {sum(to_do)}."
+
+
+def _links(cells: list[Cell]):
+    further = re.search(r"\*\*Further reading.*", "\n".join(cell.text for cell in _section(cells, "Recap") or []))
+    links = re.findall(r"\]\((https?://[^)]*)\)", further[0]) if further else []
+    if not 1 <= len(links) <= 3:
+        yield f"'**Further reading**' in the recap has {len(links)} links; it has one to three."
+    if not re.search(r"^\*\*Deeper\b", "\n".join(cell.text for cell in cells), re.M):
+        yield "the recap lacks the questions of the deeper notebook, a paragraph that begins with '**Deeper**'."
+    for cell in cells:
+        for link in re.findall(r"\]\((https?://docs\.ray\.io[^)]*)\)", cell.text):
+            if not link.startswith(DOCUMENTATION):
+                yield f"{cell.where}: {link} is not of the pinned version; it begins with {DOCUMENTATION}."
+
+
+def _episodes(cells: list[Cell], form: Sizes):
     titles = [(title, cell) for cell in cells for level, title in cell.headings if level == 2 and title[0].isdigit()]
     numbers = []
     for title, cell in titles:
@@ -113,8 +182,12 @@ def _episodes(cells: list[Cell]):
             yield f"{cell.where}: the episode {title!r} has no assert; assert in a visible cell what it teaches."
     if numbers != list(range(1, len(numbers) + 1)):
         yield f"the episodes are numbered {numbers}; count from 1 without gaps."
-    if not EPISODES[0] <= len(titles) <= EPISODES[1]:
-        yield f"there are {len(titles)} episodes; a lesson has {EPISODES[0]} to {EPISODES[1]}."
+    least, most = form.episodes
+    if not least <= len(titles) <= most:
+        yield f"there are {len(titles)} episodes; a lesson has {least} to {most}."
+
+
+def _failures(cells: list[Cell]):
     failures = [cell for cell in cells if "failure" in cell.tags]
     if not failures:
         yield "no cell has the tag 'failure'; a lesson has a deliberate failure, caught in the cell."
@@ -123,17 +196,25 @@ def _episodes(cells: list[Cell]):
             yield f"{cell.where}: a cell with the tag 'failure' is code, and catches its failure with except."
 
 
-def _exercises(lesson: str, cells: list[Cell]):
-    section = _section(cells, "Exercises")
+def _exercises(lesson: str, cells: list[Cell], first: bool):
+    """In the first edition all exercises stand in one section; since then each is a section of its own."""
+    section = _section(cells, "Exercises") if first else cells
     if section is None:
         yield "there is no section '## Exercises'."
         return
-    titles = [(title, cell) for cell in section for level, title in cell.headings if level == 3]
+    level = 3 if first else 2
+    titles = [
+        (title, cell)
+        for cell in section
+        for depth, title in cell.headings
+        if depth == level and (first or title.startswith("Exercise"))
+    ]
     ids = []
     for title, cell in titles:
         match = EXERCISE.match(title)
         if not match:
-            yield f"{cell.where}: {title!r} is not written like '### Exercise {lesson}.1 · title (5 minutes)'."
+            form = f"{'#' * level} Exercise {lesson}.1 · title (5 minutes)"
+            yield f"{cell.where}: {title!r} is not written like '{form}'."
             continue
         ids.append(match[1])
         yield from _exercise(match[1], cell, _section(cells, title) or [])
@@ -141,10 +222,10 @@ def _exercises(lesson: str, cells: list[Cell]):
         yield f"the exercises are {', '.join(ids)}; they are {lesson}.1, {lesson}.2 and {lesson}.3."
     if len(titles) != 3:
         yield f"there are {len(titles)} exercises; a lesson has three."
-    inside = {cell.number for cell in section}
+    inside = {cell.number for title, _ in titles for cell in _section(cells, title) or []}
     for cell in cells:
         if "exercise" in cell.tags and cell.number not in inside:
-            yield f"{cell.where}: it has the tag 'exercise' but is not in the section '## Exercises'."
+            yield f"{cell.where}: it has the tag 'exercise' but is not in the section of an exercise."
 
 
 def _exercise(exercise: str, heading: Cell, cells: list[Cell]):
@@ -179,12 +260,6 @@ def _ending(cells: list[Cell]):
     after = "\n".join(cell.text for cell in cells).partition(RECAP)[2]
     if not re.search(r"^\W*If your Ray differs", after, re.M):
         yield "after the recap's table there is no line or heading 'If your Ray differs'."
-    code = [cell for cell in cells if cell.is_code]
-    clean = [cell for cell in _section(cells, "Clean up") or [] if "cleanup" in cell.tags]
-    if len(clean) != 1 or not clean[0].is_code or "cluster.stop()" not in clean[0].source:
-        yield "the section '## Clean up' lacks its one code cell with the tag 'cleanup' that calls cluster.stop()."
-    elif clean[0].number != code[-1].number:
-        yield f"{code[-1].where}: code comes after the clean-up, which is the last code cell."
     box = DETAILS.findall(cells[-1].source) if not cells[-1].is_code else []
     if not box or "For instructors" not in _summary(box[-1]):
         yield f"{cells[-1].where}: the last cell is not a folded <details> with the summary 'For instructors'."
@@ -192,27 +267,20 @@ def _ending(cells: list[Cell]):
         for word in ("Ask", "Demo", "Watch for", "Skip"):
             if word not in box[-1]:
                 yield f"{cells[-1].where}: the instructors' box lacks {word!r}."
+
+
+def _clean_up(cells: list[Cell]):
+    code = [cell for cell in cells if cell.is_code]
+    clean = [cell for cell in _section(cells, "Clean up") or [] if "cleanup" in cell.tags]
+    if len(clean) != 1 or not clean[0].is_code or "cluster.stop()" not in clean[0].source:
+        yield "the section '## Clean up' lacks its one code cell with the tag 'cleanup' that calls cluster.stop()."
+    elif clean[0].number != code[-1].number:
+        yield f"{code[-1].where}: code comes after the clean-up, which is the last code cell."
     for cell in cells:
         if not cell.is_code and re.search(r"<details\b[^>]*\bopen\b", cell.text):
             yield f"{cell.where}: a <details> is open; leave it folded."
         if cell.text.count("<details") != cell.text.count("</details>"):
             yield f"{cell.where}: a <details> is not closed."
-
-
-def _size(cells: list[Cell]):
-    if not CELLS[0] <= len(cells) <= CELLS[1]:
-        yield f"there are {len(cells)} cells; a lesson has {CELLS[0]} to {CELLS[1]}."
-    words = sum(len(re.findall(r"\w[\w'.-]*", re.sub(r"<[^>]+>", " ", cell.text))) for cell in cells)
-    if not WORDS[0] <= words <= WORDS[1]:
-        yield f"there are {words} words of text (folded parts too, code not); a lesson has {WORDS[0]} to {WORDS[1]}."
-    lengths = []
-    for cell in cells:
-        if cell.is_code:
-            lengths.append(len([x for x in cell.source.splitlines() if x.strip() and not x.lstrip().startswith("#")]))
-            if lengths[-1] > LINES_MAX:
-                yield f"{cell.where}: it has {lengths[-1]} lines of code; split it, {LINES_MAX} are the most."
-    if lengths and statistics.median(lengths) > LINES_MEDIAN:
-        yield f"code cells have {statistics.median(lengths):g} lines in the median; {LINES_MEDIAN} are the most."
 
 
 def _section(cells: list[Cell], title: str) -> list[Cell] | None:

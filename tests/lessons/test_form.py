@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 
+import minutes
 import pytest
-from form import CELLS, NOTEBOOKS, RECAP, problems
+from form import NOTEBOOKS, RECAP, problems
+from form_cells import Cell
+from sizes import LESSON, minutes_to_read
 
 # --- the lessons -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.rglob("*.ipynb")), ids=lambda path: path.name)
 def test_the_lesson_has_the_form(path):
-    found = problems(path.name, json.loads(path.read_text(encoding="utf-8")))
+    found = problems(str(path.relative_to(NOTEBOOKS)), json.loads(path.read_text(encoding="utf-8")), path.parent)
     assert not found, "\n" + "\n".join(found)
 
 
@@ -23,43 +26,67 @@ PRIVATE = "# Needs a private cluster: it says why.\n"
 
 
 def lesson() -> dict:
-    """The smallest lesson that keeps every rule."""
+    """A small lesson that keeps every rule."""
     cells = [
         text("title", "# 07 · Small\n\nA promise.\n\n**You will be able to**\n\n- name\n- draw\n  well\n- count\n"),
-        text("facts", "**Minutes:** read 20 · run 2 · do 30\n\n**Needs:** 2 cores\n"),
+        text("facts", "**Minutes:** read READ · run 2 · do 15\n\n**Needs:** 2 cores\n"),
         text("recall", "## Recall\n\nWhy?\n" + folded("Answer", "So.") + "\n\nHow?\n" + folded("Answer", "Thus.")),
         code("setup", "from klaw_course import cluster\n\ncluster.start()", "setup"),
     ]
     for n in range(1, 5):
         cells += [
-            text(f"e{n}", f"## {n} · What is {n}?\n\n```python\n# no heading\nx!\n```\n\n`a != b` ✓ holds."),
+            text(
+                f"e{n}",
+                f"## {n} · What is {n}?\n\n```python\n# no heading\nx!\n```\n\n`a != b` ✓ holds. **Predict** it.",
+            ),
+            code(f"e{n}-guess", "guess = {1: ...}"),
             code(f"e{n}-run", f"x = {n}\nassert x == {n}"),
+            *(exercise(n) if n < 3 else []),
         ]
+    cells.append(text("filler", "word " * 880))
     cells.append(code("fail", "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    print(error)", "failure"))
     cells.append(text("picture", "![A picture of a task that travels to a worker](p.svg)"))
-    cells.append(text("exercises", "## Exercises"))
-    for n in range(1, 4):
-        stub = code(f"x{n}-stub", f'answer = ...\ncheck("07.{n}", answer)', "exercise")
-        stub["metadata"]["exercise"] = f"07.{n}"
-        hints = folded("Hint 1", "Look.") + "\n" + folded("Hint 2", "Again.")
-        solution = folded("Solution", f'```python\ncheck("07.{n}", 42)\n```')
-        cells += [
-            text(f"x{n}", f"### Exercise 07.{n} · Try (5 minutes)"),
-            stub,
-            text(f"x{n}-help", hints + "\n" + solution),
-        ]
-    cells.append(text("recap", f"## Recap\n\n{RECAP}\n|---|---|---|\n| a | b | c |\n\n**If your Ray differs**: no.\n"))
+    cells += exercise(3)
+    links = "**Further reading**: [one](https://docs.ray.io/en/releases-2.60.0/one.html)\n\n**Deeper**: why?\n"
+    table = f"{RECAP}\n|---|---|---|\n| a | b | c |"
+    cells.append(text("recap", f"## Recap\n\n{table}\n\n**If your Ray differs**: no.\n\n{links}"))
     cells += [text("clean-up", "## Clean up"), code("stop", "cluster.stop()", "cleanup")]
     box = "- **Ask:** a\n- **Demo:** b\n- **Watch for:** c\n- **Skip** if short: d"
     cells.append(text("instructors", folded("For instructors", box)))
-    filler = [text(f"filler-{n}", "word " * 80) for n in range(CELLS[0] - len(cells))]
     spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    minutes = minutes_to_read([Cell(number, cell) for number, cell in enumerate(cells)])
+    cells[1]["source"] = cells[1]["source"].replace("READ", str(minutes))
     return {
         "nbformat": 4,
         "nbformat_minor": 5,
         "metadata": {"kernelspec": spec, "language_info": {"name": "python"}},
-        "cells": cells[:-6] + filler + cells[-6:],
+        "cells": cells,
     }
+
+
+def deeper() -> dict:
+    """A small deeper notebook that keeps every rule."""
+    cells = [
+        text("title", "# Small, deeper\n\nFor later.\n\n**Minutes:** read 1 · run 1\n"),
+        code("setup", "from klaw_course import cluster\n\ncluster.start()", "setup"),
+        text("e1", "## 1 · Why?"),
+        code("e1-run", "x = 1\nassert x == 1"),
+        text("clean-up", "## Clean up"),
+        code("stop", "cluster.stop()", "cleanup"),
+    ]
+    return {**lesson(), "cells": cells}
+
+
+def exercise(n: int) -> list[dict]:
+    stub = code(f"x{n}-stub", f'answer = ...\ncheck("07.{n}", answer)', "exercise")
+    stub["metadata"]["exercise"] = f"07.{n}"
+    hints = folded("Hint 1", "Look.") + "\n" + folded("Hint 2", "Again.")
+    solution = folded("Solution", f'```python\ncheck("07.{n}", 42)\n```')
+    return [
+        text(f"x{n}", f"## Exercise 07.{n} · Try (5 minutes)"),
+        stub,
+        text(f"x{n}-help", hints + "\n" + solution),
+    ]
 
 
 def text(identity: str, source: str) -> dict:
@@ -120,14 +147,8 @@ def long_cells(notebook):
             cell["source"] += "\nx = 1" * 11
 
 
-def few_cells(notebook):
-    notebook["cells"].remove(next(cell for cell in notebook["cells"] if cell["id"] == "filler-0"))
-
-
 def few_words(notebook):
-    for cell in notebook["cells"]:
-        if cell["id"].startswith("filler"):
-            cell["source"] = "word"
+    next(cell for cell in notebook["cells"] if cell["id"] == "filler")["source"] = "word"
 
 
 BROKEN = [
@@ -162,14 +183,17 @@ BROKEN = [
     ("setup-call", swap("setup", "cluster.start()", "ray.init()"), "calls cluster.start"),
     ("episode-form", swap("e2", "2 ·", "2."), "'2. What is 2?' is not written like"),
     ("episode-gap", swap("e3", "3 ·", "5 ·"), "numbered [1, 2, 5, 4]"),
-    ("episode-few", swap("e4", "## 4 · What", "### What"), "there are 3 episodes"),
+    (
+        "episode-few",
+        lambda nb: [swap(f"e{n}", f"## {n} · What", "### What")(nb) for n in (3, 4)],
+        "there are 2 episodes",
+    ),
     ("episode-many", add(text("m", "\n".join(f"## {n} · Q?" for n in range(5, 12)))), "there are 11 episodes"),
     ("assert", swap("e3-run", "assert x == 3", "x"), "(e3): the episode '3 · What is 3?' has no assert"),
     ("failure", put("fail", "metadata", {}), "no cell has the tag 'failure'"),
     ("failure-caught", put("fail", "source", "# except nothing\nprint('all is well')"), "(fail): a cell with"),
-    ("exercises", swap("exercises", "## Exercises", "Exercises"), "no section '## Exercises'"),
-    ("exercise-two", swap("x3", "### Exercise 07.3 · Try (5 minutes)", "More"), "there are 2 exercises"),
-    ("exercise-form", swap("x2", "(5 minutes)", ""), "is not written like '### Exercise 07.1"),
+    ("exercise-two", swap("x3", "## Exercise 07.3 · Try (5 minutes)", "More"), "there are 2 exercises"),
+    ("exercise-form", swap("x2", "(5 minutes)", ""), "is not written like '## Exercise 07.1"),
     ("exercise-id", swap("x1", "07.1", "06.1"), "the exercises are 06.1, 07.2, 07.3"),
     ("exercise-tag", put("x1-stub", "metadata", {"exercise": "07.1"}), "exercise 07.1 has 0 cells"),
     ("exercise-key", put("x1-stub", "metadata", {"tags": ["exercise"]}), '(x1-stub): its metadata lacks "exercise"'),
@@ -197,12 +221,33 @@ BROKEN = [
     ("picture-file", swap("picture", "p.svg", "q.svg"), "'q.svg' is not a file"),
     ("picture-remote", swap("picture", "p.svg", "https://example.org/p.svg"), "is not a file"),
     ("picture-attached", swap("picture", "p.svg", "attachment:p.svg"), "is not a file"),
-    ("cells-few", few_cells, "there are 39 cells"),
-    ("cells-many", lambda nb: [add(text(f"m{n}", "x"))(nb) for n in range(51)], "there are 91 cells"),
-    ("words-few", few_words, "words of text"),
-    ("words-many", swap("picture", "![", "word " * 2300 + "\n\n!["), "words of text"),
-    ("line-max", swap("e1-run", "x = 1", "x = 1\n" * 21), "(e1-run): it has 22 lines"),
-    ("line-median", long_cells, "lines in the median"),
+    ("cells-many", lambda nb: [add(text(f"m{n}", "x"))(nb) for n in range(51)], "cells; a lesson has 1 to 50"),
+    ("words-few", few_words, "words; a lesson has 900 to 1600"),
+    ("words-many", swap("filler", "word", "word word"), "words; a lesson has 900 to 1600"),
+    ("lines-many", swap("e1-run", "x = 1", "x = 1\n" * 150), "lines of code outside set-up and exercises; 140 are"),
+    ("line-max", swap("e1-run", "x = 1", "x = 1\n" * 12), "there are 13 lines in the longest code cell; 12 are"),
+    ("line-median", long_cells, "lines in the median of code cells; 5 are"),
+    ("line-wide", swap("e1-run", "x = 1", f"x = 1{'1' * 76}"), "81 characters in the longest line of code; 80 are"),
+    (
+        "words-a-line",
+        lambda nb: [few_words(nb), swap("e1-run", "x = 1", "x = 1\n" * 12)(nb)],
+        "words for a line of code; 7 are the least",
+    ),
+    ("row", add(code("more", "x = 1"), 7), "there are 3 code cells without a text"),
+    (
+        "minutes-many",
+        lambda nb: [swap(f"e{n}-run", "x", "x = 1\n" * 35 + "x")(nb) for n in (1, 2, 3, 4)],
+        "minutes to read",
+    ),
+    ("minutes-read", swap("facts", "read ", "read 1"), "run make minutes"),
+    ("minutes-do", swap("facts", "do 15", "do 14"), "promises 14 minutes to do, and its exercises say 15"),
+    ("guess", swap("e1-guess", "guess", "answer"), "(e1): it says Predict"),
+    ("order", lambda nb: nb["cells"].append(nb["cells"].pop(4)), "follow one another as"),
+    ("order-last", swap("x2", "## Exercise", "### Exercise"), "follow one another as"),
+    ("further", swap("recap", "**Further reading**", "More"), "has 0 links"),
+    ("further-many", swap("recap", "html)", "html)" + ", [x](https://example.org)" * 3), "has 4 links"),
+    ("link-version", swap("recap", "releases-2.60.0", "latest"), "is not of the pinned version"),
+    ("deeper", swap("recap", "**Deeper**", "Deeper"), "lacks the questions of the deeper notebook"),
     ("just", swap("e1", "holds", "just holds"), "(e1): the text has 'just'"),
     ("simply", swap("e1", "`a", "Simply, `a"), "(e1): the text has 'Simply'"),
     ("exclamation", swap("e1", "holds.", "holds!"), "(e1): the text has '!'"),
@@ -269,6 +314,39 @@ def test_what_is_allowed_is_not_reported(change, folder):
     notebook = lesson()
     change(notebook)
     assert problems(NAME, notebook, folder) == []
+
+
+DEEPER = [
+    ("minutes", swap("title", "read 1", "read 2"), "'**Minutes:** read 1 · run 1'; run make minutes"),
+    ("recall", swap("e1", "## 1", "## Recall\n\n## 1"), "no section 'Recall'"),
+    ("exercise", put("e1-run", "metadata", {"tags": ["exercise"]}), "has no exercises"),
+    ("cells", lambda nb: [add(text(f"m{n}", "x"), -2)(nb) for n in range(70)], "there are 76 cells"),
+    ("longest", swap("e1-run", "x = 1", "x = 1\n" * 15), "16 lines in the longest code cell; 15 are"),
+    ("assert", swap("e1-run", "assert x == 1", "x"), "has no assert"),
+    ("mark", swap("e1-run", "x = 1", "here.token\nx = 1"), "it uses here.token"),
+    ("clean", swap("stop", "cluster.stop()", "x"), "'## Clean up' lacks"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), [rule[1:] for rule in DEEPER], ids=[rule[0] for rule in DEEPER])
+def test_a_broken_rule_of_a_deeper_notebook_is_named(change, said, folder):
+    notebook = deeper()
+    assert problems("deeper/07_small.ipynb", notebook, folder) == []
+    change(notebook)
+    found = problems("deeper/07_small.ipynb", notebook, folder)
+    assert [problem for problem in found if said in problem], found
+
+
+def test_minutes_are_computed_and_the_same_everywhere():
+    for path in minutes.notebooks():
+        assert minutes.promised(path)[0] == minutes.computed(path), f"{path.name}: run make minutes"
+    assert minutes.readme() == (minutes.ROOT / "README.md").read_text(encoding="utf-8"), "run make minutes"
+    assert minutes.schedule() == (minutes.ROOT / "SCHEDULE.md").read_text(encoding="utf-8"), "run make minutes"
+
+
+def test_the_sizes_are_those_of_the_design():
+    assert (LESSON.cells[1], LESSON.words, LESSON.code_lines, LESSON.median) == (50, (900, 1600), 140, 5)
+    assert (LESSON.longest, LESSON.words_a_line, LESSON.code_in_a_row, LESSON.minutes) == (12, 7, 2, 30)
 
 
 def test_lesson_00_has_nothing_to_recall(folder):

@@ -49,7 +49,7 @@ def schedule(root: Path = ROOT) -> str:
         "# Schedule",
         "",
         "Minutes of each lesson to read, to run and to do its exercises, and the hours that have passed after it,",
-        "without pauses. `make minutes` writes this file; what skipping saves stands in the box at the end of each lesson.",
+        "without pauses. `make minutes` writes this file; what skipping saves stands at the end of each lesson.",
         "",
         "| Lesson | Read | Run | Do | Together | After it |",
         "|---|---|---|---|---|---|",

@@ -352,4 +352,4 @@ def test_the_sizes_are_those_of_the_design():
 def test_lesson_00_has_nothing_to_recall(folder):
     notebook = json.loads(json.dumps(lesson()).replace("07.", "00."))
     drop("recall")(notebook)
-    assert problems("00_start.ipynb", notebook, folder) == []
+    assert problems("00_small.ipynb", notebook, folder) == []

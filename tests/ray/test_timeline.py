@@ -90,6 +90,14 @@ def test_no_row_is_lost_however_many_tasks_were_before_and_too_many_are_an_error
     assert run.count_by("state") == {DONE: 100, FAILED: 1, "RUNNING": 1}
 
 
+def test_a_task_that_ends_while_the_reports_are_awaited_is_waited_for(one_node):
+    ray.get(nap.remote(0))
+    with timeline.record() as run:
+        ref = nap.remote(0.3)
+    assert [row.state for row in run.rows] == [DONE] and "execute" in run.rows[0].spans
+    ray.get(ref)
+
+
 def test_without_a_cluster_one_clear_error(no_cluster):
     with pytest.raises(RuntimeError, match=r"No cluster is running.*cluster\.start\(\)"), timeline.record():
         pass

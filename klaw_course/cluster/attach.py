@@ -46,7 +46,7 @@ def connect(address: str) -> Cluster:
         environment.set_variables({})
         if host in ("127.0.0.1", "localhost", "[::1]"):
             environment.keep_to_loopback()  # else Ray would look for the cluster at the machine's outer address
-        logging.getLogger("ray.util.client_builder").setLevel(logging.ERROR)  # which logging_level does not reach
+        logging.getLogger("ray.client_builder").setLevel(logging.ERROR)  # which logging_level does not reach
         more = {} if through_client else dict(logging_level=logging.ERROR, log_to_driver=True)
         context = ray.init(address=address, **more)
         info = {"webui_url": context.dashboard_url} if through_client else context.address_info

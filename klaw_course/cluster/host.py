@@ -102,7 +102,7 @@ def _folders():
             if folder.stat().st_uid == os.getuid():
                 owner = os.open(folder / "owner", os.O_RDONLY)
                 try:
-                    yield folder, folder in _owned or not _lock(owner)
+                    yield folder, not _lock(owner)
                 finally:
                     os.close(owner)
 

@@ -55,13 +55,13 @@ def started_in(folder: Path) -> list[psutil.Process]:
 
 
 def end(processes: list[psutil.Process]) -> None:
-    """End processes: first those that are still there are asked to, and after 10 s they are killed."""
+    """End processes: first those that are still there are asked to, and after 5 s they are killed."""
     for ask in (psutil.Process.terminate, psutil.Process.kill):
         _, processes = psutil.wait_procs(processes, timeout=0.1)
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 ask(process)
-        _, processes = psutil.wait_procs(processes, timeout=10)
+        _, processes = psutil.wait_procs(processes, timeout=5)
 
 
 def _role(process: psutil.Process) -> str:

@@ -83,13 +83,23 @@ def remove(shell) -> None:
 
 def _names(tree: ast.Module) -> tuple[set[str], set[str], set[str]]:
     """What a cell reads before it sets it; what it may set or change; what it sets whichever way it goes."""
-    reads, sets, surely = set(), set(), set()
-    for statement in tree.body:
+    sets = set().union(*(_set(statement) for statement in tree.body))
+    surely = set().union(*(_surely_set(statement) for statement in tree.body))
+    return _read_one_by_one(tree.body), sets, surely
+
+
+def _read_one_by_one(statements: list[ast.stmt]) -> set[str]:
+    """Names that statements read, but for what those before have surely set."""
+    reads, surely = set(), set()
+    for statement in statements:
         reads |= _read(statement) - surely
-        sets |= _set(statement)
-        if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.With, ast.Import, ast.ImportFrom, *_SCOPES)):
-            surely |= _set(statement, changed_too=False)
-    return reads, sets, surely
+        surely |= _surely_set(statement)
+    return reads
+
+
+def _surely_set(statement: ast.stmt) -> set[str]:
+    unconditional = (ast.Assign, ast.AnnAssign, ast.With, ast.Import, ast.ImportFrom, *_SCOPES)
+    return _set(statement, changed_too=False) if isinstance(statement, unconditional) else set()
 
 
 def _read(node: ast.AST) -> set[str]:
@@ -98,6 +108,11 @@ def _read(node: ast.AST) -> set[str]:
         return {node.id} if isinstance(node.ctx, (ast.Load, ast.Del)) else set()
     if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
         return {node.target.id} | _read(node.value)
+    if isinstance(node, (ast.For, ast.AsyncFor)):
+        return _read(node.iter) | (_read_one_by_one(node.body + node.orelse) - _set(node.target, changed_too=False))
+    if isinstance(node, (ast.With, ast.AsyncWith)):
+        opened = set().union(*(_set(item, changed_too=False) for item in node.items))
+        return set().union(*(_read(item) for item in node.items)) | (_read_one_by_one(node.body) - opened)
     found = set().union(*(_read(child) for child in ast.iter_child_nodes(node)), set())
     if isinstance(node, (*_SCOPES, *_COMPREHENSIONS)):
         inside = set().union(*(_set(child, changed_too=False) for child in ast.iter_child_nodes(node)), set())

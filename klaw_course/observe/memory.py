@@ -122,6 +122,7 @@ class Watch:
     def __exit__(self, kind, error, trace) -> None:
         self._leave.set()
         self._thread.join()  # it ends the probes, even if an interrupt ends this wait
+        self._processes = dict.fromkeys(self._processes)  # the names; a handle that is kept would keep its actor alive
         if self._error is not None and kind is None:
             raise self._error
 

@@ -47,7 +47,8 @@ class Reader:
         return {name: self._sum(found, usage) for name, found in places.items()}
 
     def end(self) -> None:
-        """End the probes."""
+        """End the probes, and let go of the actors."""
+        self._actors.clear()
         while self._probes:
             self._probes.popitem()[1].end()
 

@@ -21,7 +21,7 @@ def main(path: Path) -> dict:
 
     Returns:
         ``ran`` and ``skipped``, the ids of teaching cells; ``error``, what stopped the run, or an empty text; ``said``,
-        what the skipped cells printed, and what the last one did.
+        what the skipped cells printed; ``first`` and ``last``, what set-up and clean-up did.
     """
     notebook = nbformat.read(path, 4)
     where = {"metadata": {"path": str(path.parent)}}
@@ -35,11 +35,14 @@ def main(path: Path) -> dict:
     said = {cell.id: "".join(output.get("text", "") for output in cell.outputs) for cell in cells}
     teaching = [cell.id for cell in cells if not TEACHING & set(cell.metadata.get("tags", ()))]
     skipped = [name for name in teaching if said[name].startswith("Skipped")]
+    setup = next(cell.id for cell in cells if "setup" in cell.metadata.get("tags", ()))
     return {
         "ran": [name for name in teaching if name not in skipped],
         "skipped": skipped,
         "error": error,
-        "said": {name: said[name] for name in [*skipped, cells[0].id, cells[-1].id]},
+        "said": {name: said[name] for name in skipped},
+        "first": said[setup],
+        "last": said[cells[-1].id],
     }
 
 

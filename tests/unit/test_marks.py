@@ -56,6 +56,10 @@ RESTS = [
     ("dead = 1", "dead += 1"),
     ("dead = 1", "x = dead\ndead = 2"),
     ("dead = 1", "if x:\n    dead = 2\nprint(dead)"),
+    ("dead = 1", "for x in dead:\n    print(x)"),
+    ("dead = 1", "for dead in dead:\n    pass"),
+    ("dead = 1", "for x in y:\n    print(dead)"),
+    ("dead = 1", "with dead as x:\n    pass"),
     ("dead, alive = 1, 2", "print(alive)"),
     ("for dead in range(3): pass", "print(dead)"),
     ("with open('x') as dead: pass", "print(dead)"),
@@ -86,6 +90,9 @@ FREE = [
     ("def f():\n    dead = 1", "print(dead)"),
     ("x = [dead for dead in range(2)]", "print(dead)"),
     ("dead = 1", "thing.dead"),
+    ("dead = 1", "for dead in range(2):\n    print(dead)"),
+    ("dead = 1", "for x in y:\n    dead = x\n    print(dead)"),
+    ("dead = 1", "with x as dead:\n    print(dead)"),
     ("dead = 1", "f(dead=1)"),
 ]
 

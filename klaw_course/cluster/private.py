@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import secrets
 import signal
 import sys
@@ -12,6 +13,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import ray
 
 from klaw_course.cluster import _ray, environment, host, processes
@@ -103,7 +105,8 @@ def end(folder: Path, simulation) -> None:
             with contextlib.suppress(Exception):  # of a Ray that is half there; its processes are ended below
                 shut_down()
         processes.end(family)
-        _delete_semaphores(family)
+        with contextlib.suppress(FileNotFoundError):  # somebody has deleted the folder
+            _delete_semaphores((folder / "owner").stat().st_mtime_ns)
 
 
 def warm() -> None:
@@ -144,9 +147,10 @@ def _interrupt_once(*_) -> None:
     raise KeyboardInterrupt
 
 
-def _delete_semaphores(family: list) -> None:
-    """Ray 2.60 leaves two semaphores for each experimental channel."""
-    for process in family:
-        for left in Path("/dev/shm").glob(f"sem.*{process.pid}-*"):
-            if left.name.startswith((f"sem.hdr{process.pid}-", f"sem.obj{process.pid}-")):
-                left.unlink(missing_ok=True)
+def _delete_semaphores(since_ns: int) -> None:
+    """Ray 2.60 leaves two semaphores for each experimental channel, named after its raylet and its time."""
+    for left in Path("/dev/shm").glob("sem.*"):
+        name = re.fullmatch(r"sem\.(?:hdr|obj)(\d+)-(\d+)", left.name)
+        if name and int(name[2]) >= since_ns and not psutil.pid_exists(int(name[1])):
+            with contextlib.suppress(OSError):  # another user's, or gone
+                left.unlink()

@@ -158,7 +158,7 @@ print(os.environ["RAY_ADDRESS"], os.environ.get("RAY_TMPDIR"))
         held.close()
     lines = run(program, RAY_ADDRESS=one_node.address, **access_to(one_node))
     held.close()
-    node, url = lines[1].split()
+    node, url = lines[-3].split()  # before the two that stop() and the program print
     assert node not in one_node.nodes.values() and not url.endswith(":8265")
     assert lines[-1] == f"{one_node.address} None"
     assert {process.pid for process in one_node.processes()} >= before

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from ray.dag import InputNode
 
 from klaw_course import cluster
 from klaw_course.cluster import host
@@ -53,14 +54,25 @@ def test_stop_leaves_no_process_no_file_and_the_old_environment(no_cluster, monk
         ray.remote(lambda: 1).remote()
 
 
+@ray.remote(num_cpus=0)
+class Echo:
+    def say(self, word):
+        return word
+
+
 def test_a_learner_may_shut_ray_down_and_start_again(no_cluster):
-    before = dict(os.environ)
+    before, shared = dict(os.environ), files_in_shared_memory()
     first = cluster.start()
+    echo = Echo.remote()
+    with InputNode() as word:
+        graph = echo.say.bind(word).experimental_compile()
+    assert ray.get(graph.execute("here")) == "here"
+    assert len(files_in_shared_memory() - shared) >= 2  # the semaphores of its channels, which Ray does not delete
     ray.shutdown()
     second = cluster.start()
     assert second is not first and repr(first) == "<a cluster that was stopped>" and not first.folder.exists()
     cluster.stop()
-    assert dict(os.environ) == before
+    assert dict(os.environ) == before and files_in_shared_memory() <= shared
 
 
 def test_a_ray_that_somebody_else_started_in_this_process_is_not_taken_over(no_cluster):

@@ -27,7 +27,7 @@ def no_cluster():
     cluster.stop()
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def stop_at_the_end():
     yield
     cluster.stop()

@@ -77,7 +77,7 @@ def record(timeout_s: float = 10.0) -> Iterator[Recording]:
     """Record the tasks of this job that are submitted inside the block.
 
     Leaving it takes two of Ray's report intervals (0.1 s each on our clusters, 1 s on others) and one question, if by
-    then every attempt has been reported to its end; six without news, if tasks are still waiting or running. A question
+    then every attempt has been reported to its end; ten without news, if tasks are still waiting or running. A question
     takes 0.4 s for each 1,000 tasks that the job has had.
 
     Args:
@@ -137,7 +137,7 @@ def _reported(where: cluster.Cluster, since_ms: float, timeout_s: float) -> list
         news = {(task.task_id, task.attempt_number, task.state, task.end_time_ms, _spans(task)) for task in tasks}
         if before is not None and news != before:
             changed = now
-        if _complete(tasks) or now - changed > 6 * interval_s or now - left > timeout_s:
+        if _complete(tasks) or now - changed > 10 * interval_s or now - left > timeout_s:
             return tasks
         time.sleep(interval_s / 2)
 

@@ -1,70 +1,83 @@
 """Checkers of lesson 00, Start here."""
 
-import ray
+import inspect
+import os
 
-from klaw_course import cluster
+import ray
+from ray.util.state import list_workers
+
 from klaw_course.check import need
-from klaw_course.check.needs import need_private
 from klaw_course.observe import timeline
 
+_RemoteFunction = ray.remote_function.RemoteFunction
 
-def address(answer) -> str:
+
+def runs_in(answer) -> str:
+    need(not isinstance(answer, ray.ObjectRef), "that is the reference to one call; give the function, not its call.")
     need(
-        answer not in (None, "", "auto"), f"ray.init(address={answer!r}) looks at RAY_ADDRESS and joins what it names."
+        isinstance(answer, _RemoteFunction),
+        f"a remote function is wanted, and this is {answer!r}; write @ray.remote above the def.",
     )
-    need(isinstance(answer, str), f"the address is a text, not {answer!r}.")
-    is_place = ":" in answer
-    need(not is_place, f"{answer!r} joins the cluster at that place; the test suite must start one of its own.")
-    need(
-        answer == "local",
-        f"{answer!r} is nothing that ray.init knows; one word asks for a new cluster on this machine.",
-    )
-    return "'local' starts a new cluster, whatever the environment says."
-
-
-def worker_pids(answer) -> str:
-    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def worker_pids(): ...")
-    need_private()
-    expected = {p.pid for p in cluster.current().processes() if p.role == "worker"}
-    driver = {p.pid for p in cluster.current().processes() if p.role.startswith("driver")}
-    got = answer()
+    got = ray.get(answer.remote(), timeout=30)
     need(got is not None, "it returned None; did you forget the return?")
-    need(not isinstance(got, list), "it returned a list; a set of process ids is wanted, set(...) makes one.")
-    need(isinstance(got, set), f"it returned a {type(got).__name__}; a set of process ids is wanted.")
-    need(got and all(isinstance(pid, int) for pid in got), f"it returned {got!r}; process ids are wanted: row.pid.")
-    need(not got & driver, "the driver is among them: look at worker_type.")
-    need(not got - expected, f"{sorted(got - expected)} are no living workers: look at is_alive.")
-    need(got == expected, f"{sorted(expected - got)} are missing: list_workers() has a row for each.")
-    return f"{len(got)} workers, and it would find them on a thousand machines too."
+    need(got != os.getpid(), "it is still the id of this notebook: here os.getpid() is evaluated before any task runs.")
+    need(isinstance(got, int), f"it returned {got!r}; the process id is wanted, a whole number.")
+    workers = {row.pid for row in list_workers(detail=True, limit=10_000) if row.worker_type == "WORKER"}
+    need(got in workers, f"{got} is no worker of this cluster; let the task ask os.getpid().")
+    return f"the task ran in the worker {got}, and says so."
 
 
-def in_chunks(answer) -> str:
+def options(answer) -> str:
+    need(isinstance(answer, dict), f"a dictionary is wanted, and this is {answer!r}.")
+    unknown = set(answer) - set(inspect.signature(ray.init).parameters)
+    need(not unknown, f"ray.init has no argument called {', '.join(map(repr, unknown))}.")
+    address = answer.get("address")
     need(
-        callable(answer),
-        f"a function is wanted, and this is {answer!r}; write def in_chunks(function, items, size): ...",
+        address not in (None, "", "auto"),
+        f"the address {address!r} looks at RAY_ADDRESS and joins what it names.",
     )
-    items = list(range(10))
+    need(isinstance(address, str), f"the address is a text, not {address!r}.")
+    need(":" not in address, f"{address!r} joins the cluster at that place; the tests must start one of their own.")
+    need(
+        address == "local",
+        f"{address!r} is nothing that ray.init knows; one word asks for a new cluster on this machine.",
+    )
+    cpus = answer.get("num_cpus")
+    need(cpus is not None, "without num_cpus Ray counts on every CPU of the machine.")
+    need(type(cpus) is int, f"num_cpus is a whole number, not {cpus!r}.")
+    need(cpus == 1, f"that cluster has {cpus} CPUs; exactly one is wanted.")
+    return "a cluster of its own with one CPU, whatever the environment says."
+
+
+def total(answer) -> str:
+    need(
+        callable(answer) and not isinstance(answer, _RemoteFunction),
+        f"an ordinary function is wanted, and this is {answer!r}; write def total(n, tasks): ...",
+    )
+    for n, tasks in ((1004, 3), (1_000_003, 4)):  # a task for every number stops at the first, the smaller one
+        rows = _tasks_of_total(answer, n, tasks)
+    one_by_one = all(later.submitted >= earlier.ended for earlier, later in zip(rows, rows[1:], strict=False))
+    need(not one_by_one, "one task after the other: each was submitted when the one before had ended; see ray.get.")
+    return "4 tasks, all submitted before the first result was fetched, and the sum is right."
+
+
+def _tasks_of_total(answer, n: int, tasks: int) -> list:
     with timeline.record() as run:
-        got = answer(_square, items, 4)
+        got = answer(n, tasks)
+    call = f"total({n}, {tasks})"
     need(got is not None, "it returned None; did you forget the return?")
-    is_refs = isinstance(got, list) and any(isinstance(part, ray.ObjectRef) for part in got)
-    need(not is_refs, "it returned references; the results are wanted, so a ray.get is missing.")
-    nested = isinstance(got, list) and got and isinstance(got[0], list)
-    need(not nested, "it returned a list of lists; one flat list is wanted.")
-    need(isinstance(got, list), f"it returned a {type(got).__name__}; a list is wanted.")
-    wanted = [item * item for item in items]
-    need(len(got) == 10, f"{len(got)} results for 10 items; what happens to the last, shorter chunk?")
-    need(sorted(got) == wanted, f"it returned {got!r} for the squares of 0 to 9.")
-    need(got == wanted, "all results are there, but not in the order of the items.")
-    need(run.rows, "no task ran: the work was done in the notebook itself.")
-    need(len(run.rows) != 10, "10 tasks for 10 items: each task should take a whole chunk.")
-    need(len(run.rows) == 3, f"{len(run.rows)} tasks; 10 items in chunks of 4 are 3 tasks.")
-    need(answer(_square, [], 4) == [], "for no items at all it should return an empty list.")
-    return "10 items in 3 tasks, results in order."
+    parts = got if isinstance(got, list) else [got]
+    need(not any(isinstance(part, ray.ObjectRef) for part in parts), "it returned references; a ray.get is missing.")
+    need(isinstance(got, int), f"it returned a {type(got).__name__}; one whole number is wanted.")
+    need(run.rows, "no task ran: the sum was computed in the notebook itself.")
+    need(len(run.rows) == tasks, f"{call} ran {len(run.rows)} tasks; {tasks} are wanted.")
+    need(got != _squares(n // tasks * tasks), f"{call} leaves the last {n % tasks} numbers out: {n} is no multiple.")
+    need(got == _squares(n), f"{call} returned {got}; the sum is {_squares(n)}.")
+    return run.rows
 
 
-def _square(x):
-    return x * x
+def _squares(n: int) -> int:
+    return (n - 1) * n * (2 * n - 1) // 6
 
 
-CHECKERS = {"00.1": address, "00.2": worker_pids, "00.3": in_chunks}
+CHECKERS = {"00.1": runs_in, "00.2": options, "00.3": total}

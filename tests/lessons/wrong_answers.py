@@ -1,5 +1,13 @@
 """For each exercise the mistakes that people make: code, and a part of the hint that this mistake must get."""
 
+_SQUARES = """
+@ray.remote
+def part(first, n, step):
+    return sum(i * i for i in range(first, n, step))
+
+
+check("00.3", lambda n, tasks: {answer})
+"""
 _LOAD = "json.loads(path.read_text()) if path.exists() else {}"
 _SAVE = "path.with_suffix('.draft').write_text(json.dumps(self.values)); path.with_suffix('.draft').replace(path)"
 _STORE = """
@@ -234,63 +242,52 @@ _TRAIN = dict(
 
 WRONG = {
     "00.1": [
-        ('check("00.1", "auto")', "looks at RAY_ADDRESS"),
-        ('check("00.1", None)', "looks at RAY_ADDRESS"),
-        ('check("00.1", "127.0.0.1:6379")', "joins the cluster at that place"),
-        ('check("00.1", "ray://head:10001")', "joins the cluster at that place"),
-        ('check("00.1", "localhost")', "nothing that ray.init knows"),
-        ('check("00.1", 6379)', "the address is a text"),
+        (
+            '@ray.remote\ndef runs_in(pid=os.getpid()):\n    return pid\n\n\ncheck("00.1", runs_in)',
+            "still the id of this notebook",
+        ),
+        (
+            'pid = os.getpid()\n\n\n@ray.remote\ndef runs_in():\n    return pid\n\n\ncheck("00.1", runs_in)',
+            "still the id of this notebook",
+        ),
+        ('def runs_in():\n    return os.getpid()\n\n\ncheck("00.1", runs_in)', "write @ray.remote above"),
+        ('check("00.1", ray.remote(whose).remote())', "give the function, not its call"),
+        ('@ray.remote\ndef runs_in():\n    os.getpid()\n\n\ncheck("00.1", runs_in)', "forget the return"),
+        ('check("00.1", ray.remote(lambda: os.getppid()))', "no worker of this cluster"),
     ],
     "00.2": [
-        (
-            "from ray.util.state import list_workers\n"
-            'check("00.2", lambda: {r.pid for r in list_workers(detail=True) if r.is_alive})',
-            "the driver is among them",
-        ),
-        ('check("00.2", lambda: [p.pid for p in here.processes() if p.role == "worker"])', "a set of process ids"),
-        ('check("00.2", lambda: {p.role for p in here.processes()})', "process ids are wanted: row.pid"),
-        ('check("00.2", lambda: {p.pid for p in here.processes() if p.role == "GCS"})', "no living workers"),
-        (
-            'check("00.2", lambda: {min(p.pid for p in here.processes() if p.role == "worker")})',
-            "are missing",
-        ),
-        ("def worker_pids():\n    x = 1\n\n\ncheck('00.2', worker_pids)", "forget the return"),
+        ('check("00.2", {"address": "auto", "num_cpus": 1})', "looks at RAY_ADDRESS"),
+        ('check("00.2", {"address": None, "num_cpus": 1})', "looks at RAY_ADDRESS"),
+        ('check("00.2", {"num_cpus": 1})', "looks at RAY_ADDRESS"),
+        ('check("00.2", {"address": here.address, "num_cpus": 1})', "joins the cluster at that place"),
+        ('check("00.2", {"address": "localhost", "num_cpus": 1})', "nothing that ray.init knows"),
+        ('check("00.2", {"address": "local"})', "every CPU of the machine"),
+        ('check("00.2", {"address": "local", "num_cpus": "1"})', "a whole number"),
+        ('check("00.2", {"address": "local", "num_cpus": 2})', "exactly one is wanted"),
+        ('check("00.2", {"address": "local", "cpus": 1})', "no argument called"),
+        ('check("00.2", "local")', "a dictionary is wanted"),
     ],
     "00.3": [
-        ('check("00.3", lambda function, items, size: [function(i) for i in items])', "no task ran"),
+        ('check("00.3", lambda n, tasks: sum(i * i for i in range(n)))', "no task ran"),
         (
-            'check("00.3", lambda f, items, size: ray.get([ray.remote(f).remote(i) for i in items]))',
-            "10 tasks for 10 items",
+            "square = ray.remote(lambda i: i * i)\n"
+            'check("00.3", lambda n, tasks: sum(ray.get([square.remote(i) for i in range(n)])))',
+            "1004 tasks",
         ),
+        (_SQUARES.format(answer="[part.remote(k, n, tasks) for k in range(tasks)]"), "returned references"),
+        (_SQUARES.format(answer="ray.get([part.remote(k, n, tasks) for k in range(tasks)])"), "one whole number"),
         (
-            "def in_chunks(f, items, size):\n"
-            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
-            "    return ray.get([work.remote(items[i : i + size]) for i in range(0, len(items), size)])\n\n"
-            'check("00.3", in_chunks)',
-            "a list of lists",
+            _SQUARES.format(answer="sum(ray.get(part.remote(k, n, tasks)) for k in range(tasks))"),
+            "one task after the other",
         ),
+        (_SQUARES.format(answer="ray.get(part.remote(0, n, 1))"), "ran 1 tasks; 3 are wanted"),
+        (_SQUARES.format(answer="print(part.remote(0, n, 1))"), "forget the return"),
         (
-            "def in_chunks(f, items, size):\n"
-            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
-            "    return [work.remote(items[i : i + size]) for i in range(0, len(items), size)]\n\n"
-            'check("00.3", in_chunks)',
-            "it returned references",
-        ),
-        (
-            "def in_chunks(f, items, size):\n"
-            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
-            "    starts = range(0, len(items) - size + 1, size)\n"
-            "    return [r for s in starts for r in ray.get(work.remote(items[s : s + size]))]\n\n"
-            'check("00.3", in_chunks)',
-            "the last, shorter chunk",
-        ),
-        (
-            "def in_chunks(f, items, size):\n"
-            "    work = ray.remote(lambda chunk: [f(i) for i in chunk])\n"
-            "    starts = range(0, len(items), size)\n"
-            "    return [r for s in reversed(starts) for r in ray.get(work.remote(items[s : s + size]))]\n\n"
-            'check("00.3", in_chunks)',
-            "not in the order",
+            "@ray.remote\ndef chunk(first, size):\n    return sum(i * i for i in range(first, first + size))\n\n\n"
+            "def total(n, tasks):\n    size = n // tasks\n"
+            "    return sum(ray.get([chunk.remote(k * size, size) for k in range(tasks)]))\n\n\n"
+            'check("00.3", total)',
+            "leaves the last 2 numbers out",
         ),
     ],
     "01.1": [

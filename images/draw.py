@@ -170,85 +170,97 @@ def cluster_anatomy() -> str:
     return p.svg()
 
 
-def task_life() -> str:
-    p = Picture(
-        940,
-        834,
-        "The life of one task: from f.remote(x) to ray.get",
-        "Six lanes: the driver, which owns the task's result, the GCS, the local raylet, another raylet, a worker "
-        "process and the object store. Eight steps lead from the export of the pickled function, over the worker "
-        "lease (with a possible spillback to another raylet) and the task pushed straight to the worker, to the "
-        "result and ray.get. At the left, the task's states: PENDING_ARGS_AVAIL, PENDING_NODE_ASSIGNMENT, "
-        "SUBMITTED_TO_WORKER, RUNNING, FINISHED.",
+def task_life(part: int) -> str:
+    """One picture in three steps: each part adds what an episode of lesson 01 has shown to the part before it."""
+    heads = ("the function's code", "the code and the value", "from f.remote(x) to ray.get")
+    tells = (
+        "The driver pickles f and exports it once to the GCS. The worker, in its first task, loads modules and fetches "
+        "f's code.",
+        "In addition an ObjectRef comes back at once; the worker runs f and replies to the driver with the value, and "
+        "ray.get returns it.",
+        "In addition the driver, which owns the result, waits for the task's arguments, asks the raylet for a worker, "
+        "gets a lease on one and pushes the task straight to it. At the left, the task's states: PENDING_ARGS_AVAIL, "
+        "PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER, RUNNING, FINISHED.",
     )
-    lanes = {
-        "driver": (RED, "(owner)"),
-        "GCS": (BLUE, "(key-value)"),
-        "local raylet": (GREEN, "(scheduler)"),
-        "other raylet": (GREEN, "(scheduler)"),
-        "worker": (RED, "(process)"),
-        "object store": (GREEN, "(in the raylet)"),
+    steps = {
+        1: "The driver pickles f and exports it to the GCS, once.",
+        2: "f.remote(x) returns an ObjectRef at once.",
+        3: "The owner, here the driver, waits until the task's arguments exist.",
+        4: "The owner asks a raylet for a worker with the CPUs that the task needs, and gets a lease on one.",
+        5: "The owner pushes the task straight to that worker.",
+        6: "In its first task the worker loads modules; the code of f it fetches once.",
+        7: "The worker runs f, and replies to the driver with the value.",
+        8: "ray.get returns the value.",
     }
-    at = {name: 288 + 116 * i for i, name in enumerate(lanes)}
-    top, bottom = 102, 600
-    driver, gcs, local, other, worker, store = at.values()
-    p.text(121, 82, "state of the task", size=13, bold=True, anchor="middle")
-    for name, (color, below) in lanes.items():
-        p.line((at[name], top), (at[name], bottom), color=color, dash=DOTS, thick=1.4)
-        p.box(at[name] - 55, 54, 110, 48, name, below, color=color, rx=18 if color == GREEN else 8)
+    seen = ((1, 6), (1, 2, 6, 7, 8), tuple(steps))[part - 1]
+    whole = part == 3
+    left = 244 if whole else 40  # of the lanes; at their left are the states
+    driver, gcs, raylet, worker = (left + 66 + 160 * lane for lane in range(4))
+    drawn = [140, 172, 226, 262, 334, 372, 452, 516]  # height of each step in the whole picture
+    skipped = {1: 150, 2: 106, 3: 0}[part]  # what the steps 3 and 4, in part 1 also 2, leave free
+    heights = [y - skipped if n > 2 else y for n, y in enumerate(drawn, 1)]
+    y1, y2, y3, y4, y5, y6, y7, y8 = heights
+    bottom = y8 + 24 if part > 1 else y6 + 70
+    title = f"The life of a task, part {part}: {heads[part - 1]}"
+    p = Picture(left + 656, bottom + 44 + 25 * len(seen), title, " ".join(tells[:part]))
+    lanes = [
+        (driver, "driver", "the owner" if whole else "your notebook", RED),
+        (gcs, "GCS", "keeps the code", BLUE),
+        (worker, "worker", "runs the task", RED),
+    ]
+    if whole:
+        lanes.append((raylet, "raylet", "lends workers", GREEN))
+    for x, name, below, color in lanes:
+        p.line((x, 102), (x, bottom), color=color, dash=DOTS, thick=1.4)
+        p.box(x - 66, 54, 132, 48, name, below, color=color, rx=18 if color == GREEN else 8)
+    p.box(worker - 6, y5, 12, (y7 + 42 if part > 1 else bottom - 10) - y5, color=RED, rx=2, thick=1.4)
 
-    states = {
-        "PENDING_ARGS_AVAIL": (146, 194),
-        "PENDING_NODE_ASSIGNMENT": (202, 366),
-        "SUBMITTED_TO_WORKER": (374, 412),
-        "RUNNING": (420, 540),
-        "FINISHED": (548, 596),
-    }
-    for name, (y0, y1) in states.items():
-        p.cell(18, y0, 206, y1 - y0, name, size=12)
-
-    p.box(240, 278, 502, 88, color=GREY, fill="none", dash=DASH, rx=6, thick=1.4)
-    p.text(694, 299, "only after", "a spillback", anchor="middle")
-    p.box(worker - 6, 394, 12, 138, color=RED, rx=2, thick=1.4)
-
-    def message(n, y, start, end, *labels, color=RED, dash="") -> None:
-        """A numbered arrow from lane to lane; each label is (lane left of the gap it stands in, words)."""
+    def message(n, y, start, end, words, color=RED, dash="") -> None:
+        """A numbered arrow from lane to lane; its words stand above it, beside the lane where it begins."""
         p.arrow((start, y), (end, y), color=color, dash=dash)
-        p.number(start, y, n)
-        for lane, words in labels:
-            p.text(lane + 58, y - 6, words, anchor="middle")
+        if n:
+            p.number(start, y, n)
+        p.text(start + (80 if end > start else -80), y - 7, words, anchor="middle")
 
-    message(1, 128, driver, gcs, (driver + 3, "pickled f"))
-    p.line((driver, 154), (driver + 24, 154), (driver + 24, 176), color=RED)
-    p.arrow((driver + 24, 176), (driver, 176), color=RED)
-    p.number(driver, 154, 2)
-    p.text(driver + 32, 169, "ObjectRef")
-    message(3, 222, driver, local, (driver + 3, "lease request"))
-    message(4, 258, local, driver, (driver, "a worker,"), (gcs - 3, "or spillback"), color=GREEN, dash=DASH)
-    message(3, 314, driver, other, (driver + 3, "ask again"))
-    message(4, 348, other, driver, (driver, "a worker"), color=GREEN, dash=DASH)
-    message(5, 394, driver, worker - 6, (driver + 3, "push the task"))
-    message(6, 430, worker, gcs, (gcs, "code, first time"), color=BLUE)
-    p.arrow((store, 462), (worker + 11, 462), color=GREEN)
-    p.number(worker, 462, 6)
-    p.text(worker + 62, 456, "arguments", anchor="middle")
-    message(7, 496, worker, store, (worker + 4, "over 100 KiB"), color=GREEN)
-    message(7, 532, worker, driver, (gcs, "small result"), dash=DASH)
-    p.number(driver, 572, 8)
-    p.text(driver + 18, 568, "ray.get", "returns", step=16)
-
-    p.legend(
-        34,
-        632,
-        "The driver pickles f and exports it once to the GCS key-value store.",
-        "An ObjectRef comes back at once; the owner makes the task spec and waits until its arguments are available.",
-        "The owner asks a raylet for a worker lease.",
-        "The raylet grants a worker or, by spillback, names another raylet to ask.",
-        "The owner pushes the task straight to the leased worker; several tasks may reuse one lease.",
-        "The worker fetches f's code from the GCS the first time, reads the arguments and executes.",
-        "A result of up to 100 KiB goes back inside the reply; a larger one goes to its node's object store.",
-        "The reply tells the owner that the task is done, and ray.get returns the value.",
-    )
+    message(1, y1, driver, gcs, "pickled f")
+    if part > 1:
+        p.line((driver, y2), (driver + 24, y2), (driver + 24, y2 + 22), color=RED)
+        p.arrow((driver + 24, y2 + 22), (driver, y2 + 22), color=RED)
+        p.number(driver, y2, 2)
+        p.text(driver + 32, y2 + 15, "ObjectRef")
+    if whole:
+        p.number(driver, y3, 3)
+        p.text(driver + 18, y3 + 4, "is x there?")
+        message(4, y4, driver, raylet, "a worker?")
+        message(0, y4 + 34, raylet, driver, "a lease on one", color=GREEN, dash=DASH)
+        message(5, y5, driver, worker - 6, "the task")
+    else:
+        p.arrow((driver, y5), (worker - 6, y5), color=GREY, dash=DASH)
+        p.text(gcs + 154, y5 - 7, "the task: episode 4 shows how", anchor="middle")
+    p.arrow((gcs, y6), (worker - 6, y6), color=BLUE)
+    p.number(worker, y6, 6)
+    p.text(gcs + 80, y6 - 7, "code of f, once", anchor="middle")
+    p.text(worker + 16, y6 + 28, "modules,", "in the first", "task", step=16)
+    if part > 1:
+        p.number(worker, y7, 7)
+        p.text(worker + 16, y7 + 4, "f(x)")
+        message(0, y7 + 36, worker - 6, driver, "the value", dash=DASH)
+        p.number(driver, y8, 8)
+        p.text(driver + 18, y8 + 4, "ray.get returns")
+    if whole:
+        p.text(121, 82, "state of the task", size=13, bold=True, anchor="middle")
+        entered = {
+            "PENDING_ARGS_AVAIL": 160,
+            "PENDING_NODE_ASSIGNMENT": 244,
+            "SUBMITTED_TO_WORKER": 314,
+            "RUNNING": 348,
+            "FINISHED": 496,
+        }
+        for (name, top), below in zip(entered.items(), [*list(entered.values())[1:], bottom + 6], strict=True):
+            p.cell(18, top, 206, below - top - 8, name, size=12)
+    for row, n in enumerate(seen):
+        p.number(34, bottom + 34 + 25 * row, n)
+        p.text(54, bottom + 38.5 + 25 * row, steps[n], size=14)
     return p.svg()
 
 
@@ -445,8 +457,9 @@ def actor_life() -> str:
 
 def pictures() -> dict[str, str]:
     """Every picture: file name -> SVG text."""
-    drawings = (cluster_anatomy, task_life, small_large_result, nested_ownership, actor_life)
-    return {f"{draw.__name__}.svg": draw() for draw in drawings}
+    drawings = (cluster_anatomy, small_large_result, nested_ownership, actor_life)
+    parts = {f"task_life_{part}.svg": task_life(part) for part in (1, 2, 3)}
+    return {f"{draw.__name__}.svg": draw() for draw in drawings} | parts
 
 
 def main(args: list[str]) -> int:

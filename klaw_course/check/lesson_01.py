@@ -1,79 +1,151 @@
 """Checkers of lesson 01, Task lifecycle."""
 
-import ray
+import os
+import time
+from collections import Counter
 
+import ray
+from ray.util.state import get_task
+
+from klaw_course import cluster
 from klaw_course.check import need
 from klaw_course.check.needs import need_free_cpus
 from klaw_course.observe import timeline
-from klaw_course.observe.timeline import Row
+
+_THREE_STATES = ("RUNNING", "PENDING_ARGS_AVAIL", "PENDING_NODE_ASSIGNMENT")
 
 
-def three_at_once(answer) -> str:
-    need(
-        hasattr(answer, "remote"), f"a remote function is wanted, and this is {answer!r}; start from nap.options(...)."
-    )
+def take_naps(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def take_naps(durations): ...")
     need_free_cpus(2)
-    for _ in range(10):
-        with timeline.record() as run:
-            results = ray.get([answer.remote(0.3) for _ in range(6)])
-        cpus = {row.cpus for row in run.rows}
-        could = min(6, int(2 / max(cpus))) if max(cpus) else 6
-        if run.at_once() >= could or could != 3:
-            break  # otherwise three could run, and the worker of the third is still starting
-    need(results == [0.3] * 6, f"it returned {results!r}, not the six durations; nap itself should stay as it is.")
-    need(could != 2, "still two at a time: each call holds so much that only two fit into two CPUs.")
-    need(could > 2, "fewer than before run at a time: each call now asks for more than it did.")
-    need(could == 3, f"{could} would fit at a time: each call may hold more than it does now.")
-    need(run.at_once() == 3, f"{run.at_once()} at a time; three were wanted.")
-    return f"three naps at once on two CPUs, because each holds {max(cpus):g}."
-
-
-def together(answer) -> str:
-    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def together(durations): ...")
-    need_free_cpus(2)
-    answer([0.01, 0.01])
+    _start_workers(2)
     durations = [0.5, 0.1, 0.3, 0.2]
     with timeline.record() as run:
-        results = answer(durations)
-    need(results is not None, "it returned None; did you forget the return?")
-    is_refs = isinstance(results, list) and any(isinstance(result, ray.ObjectRef) for result in results)
-    need(not is_refs, "it returned references; the results are wanted, so one ray.get is missing.")
-    need(run.rows, "no task ran; call nap.remote(seconds), not nap itself.")
-    need(isinstance(results, list), f"it returned a {type(results).__name__}; a list is wanted.")
-    need(sorted(results) == sorted(durations), f"it returned {results!r} for {durations!r}; each result once.")
-    need(results == durations, f"it returned {results!r} for {durations!r}: right values, but not in their order.")
+        values = answer(durations)
+    need(values is not None, "it returned None; did you forget the return?")
+    need(isinstance(values, list), f"it returned a {type(values).__name__}; a list of the values is wanted.")
+    are_refs = any(isinstance(value, ray.ObjectRef) for value in values)
+    need(not are_refs, "it returned references; the values are wanted, so one ray.get is missing.")
+    need(run.rows, "no task ran; call nap.remote(seconds).")
+    need(sorted(values) == sorted(durations), f"it returned {values!r} for {durations!r}; each value once.")
+    need(values == durations, f"it returned {values!r} for {durations!r}: the right values, but not in their order.")
     need(run.at_once() != 1, "one nap at a time: something waits for each task before the next is submitted.")
-    need(run.at_once() == 2, f"{run.at_once()} at a time; submit all, then wait once.")
-    return "two at a time, and the results in the order of the durations."
+    need({row.cpus for row in run.rows} == {1.0}, "leave nap as it is: it asks for one CPU.")
+    need(run.at_once() == 2, f"{run.at_once()} at a time; two were wanted: submit all, then wait once.")
+    return "two at a time, and the values in the order of the durations."
 
 
-def longest_wait(answer) -> str:
-    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def longest_wait(rows): ...")
-    args, place, sent, run, done = timeline.STATES[:5]
-    rows = [
-        _row("load", {args: 0.0, place: 0.0, sent: 0.5, run: 0.6, done: 9.0}),
-        _row("train", {args: 0.0, place: 3.0, sent: 3.5, run: 3.6, done: 4.0}),
-        _row("plot", {args: 1.0, place: 1.0, sent: 3.0, run: 7.5, done: 8.0}),
-        _row("report", {args: 2.0}),
-    ]
-    got = answer(rows)
-    shape = isinstance(got, tuple) and len(got) == 3
-    need(shape, f"it returned {got!r}; a tuple (name, state, seconds) is wanted.")
-    need(got[0] != "load", "it named the task that *ran* longest; only the states that begin with PENDING are waits.")
-    from_plot = "it looked until RUNNING; a wait ends when the task enters its next state, whichever that is."
-    need(got[0] != "plot", from_plot)
-    need(got[0] != "report", "it named a task that never left its state: how long that wait was is not known.")
-    need(got[0] == "train", f"it named {got[0]!r}, which is no task in these rows; row.name has the names.")
-    need(got[1] == args, f"the task is right, the state {got[1]!r} is not: which state did it leave after the wait?")
-    need(abs(got[2] - 3.0) < 1e-6, f"the wait was 3 s, not {got[2]!r}: the next state's second minus this one's.")
-    sparse = [_row("a", {place: 1.0, run: 3.0}), _row("b", {args: 0.0, done: 1.0})]
-    also = answer(sparse)
-    need(also == ("a", place, 2.0), f"for rows that lack states it returned {also!r}, not ('a', {place!r}, 2.0).")
-    return "train waited 3 s for its arguments, the longest wait of all."
+def three_states(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def three_states(): ...")
+    need_free_cpus(2)
+    refs = answer()
+    are_refs = isinstance(refs, (tuple, list)) and len(refs) == 3 and all(isinstance(r, ray.ObjectRef) for r in refs)
+    need(are_refs, f"it returned {refs!r}; a tuple of three references is wanted.")
+    refs = list(refs)
+    try:
+        states = _states_while_the_first_runs(refs)
+        ended, _ = ray.wait(refs, num_returns=3, timeout=12)
+    finally:
+        for ref in refs:
+            ray.cancel(ref)
+    need(states, "the first had ended before one could look: let it nap for 3 seconds, and do not wait for it.")
+    first, second, third = states
+    need(first == "RUNNING", f"the first was {first}; it should need nothing but the CPUs that are free.")
+    needs_reference = "give it the first's reference as after, not its value."
+    need(second == "PENDING_ARGS_AVAIL", f"while the first ran, the second was {second}: {needs_reference}")
+    waits_for_both = "the third waits for an argument; it should wait for nothing but a CPU."
+    need(third != "PENDING_ARGS_AVAIL", waits_for_both)
+    leaves_a_cpu = "the first has to hold every CPU."
+    need(third == "PENDING_NODE_ASSIGNMENT", f"while the first ran, the third was {third}: {leaves_a_cpu}")
+    never = "not all three ended in time: does one ask for more CPUs than the cluster has?"
+    need(len(ended) == 3, never)
+    ray.get(ended)
+    return "RUNNING, PENDING_ARGS_AVAIL and PENDING_NODE_ASSIGNMENT at the same moment."
 
 
-def _row(name: str, times: dict[str, float]) -> Row:
-    return Row(name, 0, name, "task", list(times)[-1], "head", 1, times)
+def attempt(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def attempt(function): ...")
+    need_free_cpus(2)
+    notebook = os.getpid()
+
+    def where():
+        return os.getpid()
+
+    def find():
+        raise KeyError("no such key")
+
+    def connect():
+        raise ConnectionError("nobody answers")
+
+    def crash():
+        if os.getpid() == notebook:
+            raise RuntimeError("this would have ended your notebook")
+        os._exit(1)
+
+    pid, count = _outcome(answer, where)
+    need(not isinstance(pid, ray.ObjectRef), "the first part is a reference; the value is wanted, so use ray.get.")
+    need(isinstance(pid, int), f"for a function that returns a number it gave {pid!r}; the value is wanted.")
+    need(pid != notebook, "the function ran in your notebook; make a task of it with ray.remote.")
+    need(count == 1, f"a task that returns at once had {count!r} attempts; count the rows of its recording.")
+
+    error, count = _outcome(answer, find)
+    need(isinstance(error, KeyError), f"for a KeyError it gave {error!r}; the exception is wanted.")
+    need(count == 1, f"a KeyError got {count!r} attempts, not 1: name the exceptions to try again in a list.")
+
+    error, count = _outcome(answer, connect)
+    need(isinstance(error, ConnectionError), f"for a ConnectionError it gave {error!r}; the exception is wanted.")
+    need(count != 1, "a ConnectionError got one attempt: retry_exceptions says which exceptions are tried again.")
+    need(count != 4, "a ConnectionError got 4 attempts: max_retries counts those after the first.")
+    need(count == 3, f"a ConnectionError got {count!r} attempts, not 3.")
+
+    error, count = _outcome(answer, crash)
+    crashed = isinstance(error, ray.exceptions.WorkerCrashedError)
+    need(crashed, f"for a worker that dies it gave {error!r}; a WorkerCrashedError is wanted.")
+    need(count == 3, f"a worker that dies got {count!r} attempts, not 3.")
+    return "one attempt for a value or a KeyError, three for a ConnectionError or a dead worker."
 
 
-CHECKERS = {"01.1": three_at_once, "01.2": together, "01.3": longest_wait}
+def _outcome(answer, function) -> tuple:
+    try:
+        got = answer(function)
+    except (KeyError, ConnectionError, ray.exceptions.WorkerCrashedError) as error:
+        kind = type(getattr(error, "cause", error)).__name__
+        need(False, f"a {kind} came out of it; catch the exception and return it.")
+    need(isinstance(got, tuple) and len(got) == 2, f"it returned {got!r}; a tuple (outcome, attempts) is wanted.")
+    return got
+
+
+def _start_workers(count: int) -> None:
+    """Wait until so many workers have run a task, so that no answer waits for one to start."""
+
+    def where():
+        time.sleep(0.2)
+        return os.getpid()
+
+    task = ray.remote(where)
+    for _ in range(20):
+        if len(set(ray.get([task.remote() for _ in range(count)]))) == count:
+            return
+
+
+def _states_while_the_first_runs(refs: list) -> tuple | None:
+    """The states of three tasks that lasted longest until the first had ended; ``None`` if it had ended already."""
+    hold_s = 1.5 if cluster.current().attached else 0.8  # longer than Ray takes to report a state
+    deadline = time.monotonic() + 8
+    looks, held_since = Counter(), None
+    while time.monotonic() < deadline and not ray.wait(refs[:1], timeout=0)[0]:
+        tasks = [get_task(ref.task_id().hex()) for ref in refs]
+        states = tuple(getattr(task, "state", "not reported") for task in tasks)
+        looks[states] += "not reported" not in states
+        if states != _THREE_STATES:
+            held_since = None
+        elif held_since is None:
+            held_since = time.monotonic()
+        elif time.monotonic() - held_since > hold_s:
+            return states
+        time.sleep(0.05)
+    del looks[_THREE_STATES]  # they did not last
+    return max(looks, key=looks.get, default=None)
+
+
+CHECKERS = {"01.1": take_naps, "01.2": three_states, "01.3": attempt}

@@ -8,6 +8,30 @@ def part(first, n, step):
 
 check("00.3", lambda n, tasks: {answer})
 """
+_STATES = """
+def three_states():
+    first = {first}.remote(3)
+    second = nap.remote(0.1, after={after})
+    third = {third}
+    return first, second, third
+
+
+check("01.2", three_states)
+"""
+_ATTEMPT = """
+def attempt(function):
+    with timeline.record() as run:
+        ref = ray.remote({options})(function).remote()
+        try:
+            outcome = {outcome}
+        except Exception as error:
+            outcome = error
+    return outcome, len(run.rows)
+
+
+check("01.3", attempt)
+"""
+
 _LOAD = "json.loads(path.read_text()) if path.exists() else {}"
 _SAVE = "path.with_suffix('.draft').write_text(json.dumps(self.values)); path.with_suffix('.draft').replace(path)"
 _STORE = """
@@ -291,50 +315,65 @@ WRONG = {
         ),
     ],
     "01.1": [
-        ('check("01.1", nap)', "still two at a time"),
-        ('check("01.1", nap.options(num_cpus=0.7))', "still two at a time"),
-        ('check("01.1", nap.options(num_cpus=2))', "fewer than before"),
-        ('check("01.1", nap.options(num_cpus=0.5))', "4 would fit at a time"),
-        ('check("01.1", nap.options(num_cpus=0))', "6 would fit at a time"),
-        ('check("01.1", [nap.remote(0.1) for _ in range(4)])', "a remote function is wanted"),
+        ('check("01.1", lambda durations: [ray.get(nap.remote(s)) for s in durations])', "one nap at a time"),
+        ('check("01.1", lambda durations: [nap.remote(s) for s in durations])', "it returned references"),
+        ('check("01.1", lambda durations: sorted(ray.get([nap.remote(s) for s in durations])))', "not in their order"),
+        ('check("01.1", lambda durations: [time.sleep(s) or s for s in durations])', "no task ran"),
         (
-            '@ray.remote(num_cpus=0.6)\ndef other(seconds):\n    time.sleep(seconds)\n\n\ncheck("01.1", other)',
-            "not the six durations",
+            "def take_naps(durations):\n    ray.get([nap.remote(s) for s in durations])\n\n\ncheck('01.1', take_naps)",
+            "forget the return",
+        ),
+        ('check("01.1", lambda d: ray.get([nap.options(num_cpus=0).remote(s) for s in d]))', "leave nap as it is"),
+        (
+            "def take_naps(durations):\n"
+            "    refs, values = [nap.remote(s) for s in durations], []\n"
+            "    while refs:\n"
+            "        (done, *_), refs = ray.wait(refs)\n"
+            "        values.append(ray.get(done))\n"
+            "    return values\n\n\ncheck('01.1', take_naps)",
+            "not in their order",
         ),
     ],
     "01.2": [
-        ('check("01.2", lambda durations: [ray.get(nap.remote(s)) for s in durations])', "one nap at a time"),
-        ('check("01.2", lambda durations: [nap.remote(s) for s in durations])', "it returned references"),
-        ('check("01.2", lambda durations: sorted(ray.get([nap.remote(s) for s in durations])))', "not in their order"),
-        ('check("01.2", lambda durations: [time.sleep(s) or s for s in durations])', "no task ran"),
+        (_STATES.format(first="nap", after="first", third="nap.remote(0.1)"), "hold every CPU"),
         (
-            "def together(durations):\n    ray.get([nap.remote(s) for s in durations])\n\n\ncheck('01.2', together)",
-            "forget the return",
+            _STATES.format(first="nap.options(num_cpus=2)", after="ray.get(first)", third="nap.remote(0.1)"),
+            "do not wait for it",
         ),
-        ('check("01.2", lambda d: ray.get([nap.options(num_cpus=0).remote(s) for s in d]))', "at a time; submit"),
+        (
+            _STATES.format(first="nap.options(num_cpus=2)", after="None", third="nap.remote(0.1)"),
+            "the first's reference",
+        ),
+        (
+            _STATES.format(first="nap.options(num_cpus=2)", after="first", third="nap.remote(0.1, first)"),
+            "nothing but a CPU",
+        ),
+        (
+            _STATES.format(first="nap.options(num_cpus=2)", after="first", third="nap.options(num_cpus=3).remote(0.1)"),
+            "more CPUs than the cluster has",
+        ),
+        ('check("01.2", lambda: [nap.remote(0.1)])', "a tuple of three references"),
     ],
     "01.3": [
+        (_ATTEMPT.format(options="max_retries=2", outcome="ray.get(ref)"), "got one attempt"),
+        (_ATTEMPT.format(options="max_retries=2, retry_exceptions=True", outcome="ray.get(ref)"), "a KeyError got 3"),
         (
-            "def longest_wait(rows):\n"
-            "    spans = [(b - a, r.name, s) for r in rows\n"
-            "             for (s, a), (_, b) in zip(list(r.times.items()), list(r.times.items())[1:])]\n"
-            "    seconds, name, state = max(spans)\n"
-            "    return name, state, seconds\n\n\ncheck('01.3', longest_wait)",
-            "*ran* longest",
+            _ATTEMPT.format(options="max_retries=3, retry_exceptions=[ConnectionError]", outcome="ray.get(ref)"),
+            "those after the first",
         ),
         (
-            "def longest_wait(rows):\n"
-            "    waits = [(r.times['RUNNING'] - t, r.name, s) for r in rows if 'RUNNING' in r.times\n"
-            "             for s, t in r.times.items() if s.startswith('PENDING')]\n"
-            "    seconds, name, state = max(waits)\n"
-            "    return name, state, seconds\n\n\ncheck('01.3', longest_wait)",
-            "it looked until RUNNING",
+            _ATTEMPT.format(options="max_retries=2, retry_exceptions=[ConnectionError]", outcome="ref"),
+            "the first part is a reference",
         ),
-        ("check('01.3', lambda rows: ('report', 'PENDING_ARGS_AVAIL', 7.0))", "never left its state"),
-        ("check('01.3', lambda rows: ('train', 'PENDING_NODE_ASSIGNMENT', 3.0))", "the state"),
-        ("check('01.3', lambda rows: ('train', 'PENDING_ARGS_AVAIL', 3.5))", "the wait was 3 s, not 3.5"),
-        ("check('01.3', lambda rows: ('train', 'PENDING_ARGS_AVAIL', 3.0))", "rows that lack states"),
-        ("check('01.3', lambda rows: ['train', 3.0])", "a tuple (name, state, seconds)"),
+        (
+            "def attempt(function):\n"
+            "    with timeline.record() as run:\n"
+            "        value = ray.get(ray.remote(function).remote())\n"
+            "    return value, len(run.rows)\n\n\ncheck('01.3', attempt)",
+            "catch the exception",
+        ),
+        ("check('01.3', lambda function: (function(), 1))", "ran in your notebook"),
+        ("check('01.3', lambda function: ray.get(ray.remote(function).remote()))", "(outcome, attempts) is wanted"),
     ],
     "03.1": [
         ('check("03.1", half_naps)', "four on head"),

@@ -1,7 +1,6 @@
 """Checkers of lesson 02, Objects and ownership."""
 
 import os
-import time
 
 import numpy as np
 import ray
@@ -65,9 +64,10 @@ def load(answer) -> str:
     need(refs is not None, "it returned None; did you forget the return?")
     need(not isinstance(refs, ray.ObjectRef), "it returned one reference; a list with one for each name is wanted.")
     need(isinstance(refs, list), f"it returned a {type(refs).__name__}; a list of references is wanted.")
-    is_ref = [isinstance(ref, ray.ObjectRef) for ref in refs]
+    others = [type(ref).__name__ for ref in refs if not isinstance(ref, ray.ObjectRef)]
     need(
-        all(is_ref), f"the list holds {_kind(refs, is_ref)}; it should hold references, so that nothing is fetched yet."
+        not others,
+        f"the list holds {', '.join(others[:1])}, a value; references are wanted, so that nothing is fetched yet.",
     )
     need(len(refs) == len(names), f"it returned {len(refs)} references for {len(names)} names.")
     blocks = ray.get(refs, timeout=30)
@@ -78,10 +78,6 @@ def load(answer) -> str:
     lost = "a worker submitted the tasks that read them, and its death takes them away"
     need(owned == len(refs), f"{len(refs) - owned} of {len(refs)} blocks are owned by another process: {lost}.")
     return "this process owns all blocks; the death of a worker takes none of them away."
-
-
-def _kind(refs: list, is_ref: list) -> str:
-    return f"a {type(refs[is_ref.index(False)]).__name__}"
 
 
 def _is_owned_here(ref) -> bool:
@@ -96,7 +92,7 @@ def shelf(answer) -> str:
     missing = [name for name in ("add", "read", "peek", "drop") if not callable(getattr(mine, name, None))]
     need(not missing, f"a Shelf has no {' and no '.join(missing)}; it has the methods add, read, peek and drop.")
     size = 16 * MIB
-    before = _settled_mb()
+    before = store.settled().used_mb
     mine.add("ones", np.ones(size, dtype=np.uint8))
     mine.add("twos", np.full(size, 2, dtype=np.uint8))
     stored = store.now().used_mb - before
@@ -108,12 +104,11 @@ def shelf(answer) -> str:
     is_copy = first.ctypes.data != second.ctypes.data or first.flags.writeable
     need(not is_copy, "read copied the array; what ray.get gives is enough.")
     del first, second
-    stored = _settled_mb() - before
+    stored = store.settled().used_mb - before
     need(stored < 33, f"after read the two arrays take {stored:.0f} MiB; reading should store nothing.")
     head = mine.peek("ones", 3)
-    need(
-        head is not None and list(head) == [1, 1, 1], f"peek('ones', 3) returned {head!r}, not the first three numbers."
-    )
+    is_head = head is not None and list(head) == [1, 1, 1]
+    need(is_head, f"peek('ones', 3) returned {head!r:.60}, not the first three numbers.")
     mine.drop("ones")
     if not _falls_to(before + 17):
         del head
@@ -125,16 +120,6 @@ def shelf(answer) -> str:
     mine.drop("twos")
     need(_falls_to(before + 1), "after both were dropped, something still pins an array.")
     return "stored once, read without a copy, and the object store is empty after drop."
-
-
-def _settled_mb() -> float:
-    """What the object stores hold when what was let go a moment ago has left them."""
-    last, since = store.now().used_mb, time.monotonic()
-    while time.monotonic() < since + 1.5:
-        time.sleep(0.1)
-        if abs(store.now().used_mb - last) > 0.1:
-            last, since = store.now().used_mb, time.monotonic()
-    return last
 
 
 def _falls_to(mb: float) -> bool:

@@ -7,9 +7,9 @@
         seen.step("del ref")
     seen.plot()
 
-The figures come from the raylets, and those of all nodes are added up; all sizes are in MiB. ``ray memory --stats-only``
-prints nearly the same. ``ray.available_resources()`` is no substitute: it tells what references ask the store to keep,
-not what lies in it.
+The figures come from the raylets, and those of all nodes are added up; all sizes are in MiB. The command ``ray memory
+--stats-only`` prints most of them. ``ray.available_resources()`` is no substitute: it tells what references ask the
+store to keep, not what lies in it.
 """
 
 from __future__ import annotations
@@ -162,3 +162,23 @@ def now() -> Content:
         restored_mb=stats.restored_bytes_total / 2**20,
         objects=stats.num_local_objects,
     )
+
+
+def settled(quiet_s: float = 1.5, timeout_s: float = 30.0) -> Content:
+    """Wait until the stores hold the same for a while, so that what was let go before does not disturb.
+
+    Args:
+        quiet_s: for how many seconds nothing may change; Ray frees what is left over once a second.
+        timeout_s: seconds after which to give up waiting.
+
+    Returns:
+        What they hold then.
+    """
+    content, since = now(), time.monotonic()
+    deadline = since + timeout_s
+    while time.monotonic() < min(since + quiet_s, deadline):
+        time.sleep(0.05)
+        latest = now()
+        if latest != content:
+            content, since = latest, time.monotonic()
+    return content

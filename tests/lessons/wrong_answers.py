@@ -432,7 +432,7 @@ WRONG = {
         ),
         (
             _LOAD_BLOCKS.format(inside="None", outside="ray.get([read_block.remote(name) for name in names])"),
-            "the list holds a ndarray",
+            "the list holds ndarray, a value",
         ),
         (
             _LOAD_BLOCKS.format(

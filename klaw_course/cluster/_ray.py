@@ -139,6 +139,27 @@ def refuse_to_connect_unasked(message: str) -> None:
     hook.enable_auto_connect = True  # else Ray's own message, which advises ray.init()
 
 
+# --- object stores ---------------------------------------------------------------------------------------------------
+
+
+def store_stats(address: str):
+    """Ask a raylet what the object stores of all nodes hold together.
+
+    Args:
+        address: ``host:port`` of the GCS.
+
+    Returns:
+        Ray's message with the statistics, such as ``object_store_bytes_used``.
+    """
+    api = _module("ray._private.internal_api", "get_memory_info_reply", "get_state_from_address")
+    return _found(api.get_memory_info_reply(_state_of(address)), "store_stats")
+
+
+@functools.lru_cache(maxsize=1)
+def _state_of(address: str):
+    return _module("ray._private.internal_api", "get_state_from_address").get_state_from_address(address)
+
+
 # --- what is shown in the notebook -----------------------------------------------------------------------------------
 
 

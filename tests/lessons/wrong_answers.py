@@ -264,6 +264,50 @@ _TRAIN = dict(
     train="my_train",
 )
 
+_FOR_EACH = """
+def for_each(function, value, items):
+    {body}
+
+
+check("02.1", for_each)
+"""
+_LOAD_BLOCKS = """
+@ray.remote
+def read_all(names):
+    return {inside}
+
+
+def load(names):
+    return {outside}
+
+
+check("02.2", load)
+"""
+_SHELF_OF_ARRAYS = """
+class Shelf:
+    def __init__(self):
+        self.kept = {{}}
+        self.values = {{}}
+
+    def add(self, name, array):
+        {add}
+
+    def read(self, name):
+        return {read}
+
+    def peek(self, name, count):
+        return self.read(name)[:count]{copy}
+
+    def drop(self, name):
+        {drop}
+
+
+check("02.3", Shelf)
+"""
+_RIGHT_SHELF = dict(
+    add="self.kept[name] = ray.put(array)", read="ray.get(self.kept[name])", copy=".copy()", drop="del self.kept[name]"
+)
+
 WRONG = {
     "00.1": [
         (
@@ -374,6 +418,98 @@ WRONG = {
         ),
         ("check('01.3', lambda function: (function(), 1))", "ran in your notebook"),
         ("check('01.3', lambda function: ray.get(ray.remote(function).remote()))", "(outcome, attempts) is wanted"),
+    ],
+    "02.1": [
+        (
+            _FOR_EACH.format(body="return ray.get([function.remote(value, item) for item in items])"),
+            "serialised 5 times",
+        ),
+        (
+            _FOR_EACH.format(body="return ray.get([function.remote(ray.put(value), item) for item in items])"),
+            "ray.put called, inside the loop",
+        ),
+        (
+            _FOR_EACH.format(
+                body="stored = ray.put(value)\n    return [function.remote(stored, item) for item in items]"
+            ),
+            "a ray.get is missing",
+        ),
+        (
+            _FOR_EACH.format(
+                body="stored = [ray.put(value)]\n    return ray.get([function.remote(stored, item) for item in items])"
+            ),
+            "does not look for references",
+        ),
+        (
+            _FOR_EACH.format(body="stored = ray.put(value)\n    function.remote(stored, items[0])"),
+            "did you forget the return?",
+        ),
+        (
+            _FOR_EACH.format(
+                body="stored = ray.put(value)\n"
+                "    return sorted(ray.get([function.remote(stored, item) for item in items]))"
+            ),
+            "not in the order",
+        ),
+    ],
+    "02.2": [
+        (
+            _LOAD_BLOCKS.format(
+                inside="[read_block.remote(name) for name in names]", outside="ray.get(read_all.remote(names))"
+            ),
+            "3 of 3 blocks are owned by another process",
+        ),
+        (
+            _LOAD_BLOCKS.format(
+                inside="[ray.put(np.full(MIB, len(name), dtype=np.uint8)) for name in names]",
+                outside="ray.get(read_all.remote(names))",
+            ),
+            "owned by another process",
+        ),
+        (
+            _LOAD_BLOCKS.format(inside="None", outside="ray.get([read_block.remote(name) for name in names])"),
+            "the list holds ndarray, a value",
+        ),
+        (
+            _LOAD_BLOCKS.format(
+                inside="ray.get([read_block.remote(name) for name in names])", outside="read_all.remote(names)"
+            ),
+            "one reference",
+        ),
+        (
+            _LOAD_BLOCKS.format(
+                inside="[read_block.remote(name) for name in names]",
+                outside="[ray.put(ref) for ref in ray.get(read_all.remote(names))]",
+            ),
+            "could not be used",
+        ),
+    ],
+    "02.3": [
+        (
+            _SHELF_OF_ARRAYS.format(
+                **{**_RIGHT_SHELF, "add": "self.kept[name] = array", "read": "self.kept[name]"},
+            ),
+            "not in the object store",
+        ),
+        (
+            _SHELF_OF_ARRAYS.format(
+                **{**_RIGHT_SHELF, "add": "self.kept[name], self.values[name] = ray.put(array), ray.put(array)"}
+            ),
+            "should be there once",
+        ),
+        (_SHELF_OF_ARRAYS.format(**{**_RIGHT_SHELF, "copy": ""}), "what peek returned kept the array"),
+        (
+            _SHELF_OF_ARRAYS.format(**{**_RIGHT_SHELF, "read": "ray.get(self.kept[name]).copy()"}),
+            "read copied the array",
+        ),
+        (_SHELF_OF_ARRAYS.format(**{**_RIGHT_SHELF, "drop": "pass"}), "LOCAL_REFERENCE"),
+        (
+            _SHELF_OF_ARRAYS.format(
+                **{**_RIGHT_SHELF, "read": "self.values.setdefault(name, ray.get(self.kept[name]))"},
+            ),
+            "PINNED_IN_MEMORY",
+        ),
+        ("class Shelf:\n    pass\n\n\ncheck('02.3', Shelf)", "it has the methods add"),
     ],
     "03.1": [
         ('check("03.1", half_naps)', "four on head"),

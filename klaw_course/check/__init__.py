@@ -128,9 +128,11 @@ def _is_todo(answer: object) -> bool:
         return any(part is ... for part in answer)
     if isinstance(answer, dict):
         return any(part is ... for part in answer.values())
-    ray = sys.modules.get("ray")  # without it there are no remote functions; and the doctor must run without it
-    is_remote = ray is not None and isinstance(answer, ray.remote_function.RemoteFunction)
-    function = answer._function if is_remote else answer
+    function = answer
+    if "ray" in sys.modules:  # without it there are no remote functions; and the doctor must run without it
+        from klaw_course.cluster import _ray
+
+        function = _ray.function_in(answer) if _ray.is_remote_function(answer) else answer
     return answer is ... or (isinstance(function, FunctionType) and _does_nothing(function))
 
 

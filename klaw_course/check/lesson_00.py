@@ -7,15 +7,14 @@ import ray
 from ray.util.state import list_workers
 
 from klaw_course.check import need
+from klaw_course.cluster import _ray
 from klaw_course.observe import timeline
-
-_RemoteFunction = ray.remote_function.RemoteFunction
 
 
 def runs_in(answer) -> str:
     need(not isinstance(answer, ray.ObjectRef), "that is the reference to one call; give the function, not its call.")
     need(
-        isinstance(answer, _RemoteFunction),
+        _ray.is_remote_function(answer),
         f"a remote function is wanted, and this is {answer!r}; write @ray.remote above the def.",
     )
     got = ray.get(answer.remote(), timeout=30)
@@ -51,7 +50,7 @@ def options(answer) -> str:
 
 def total(answer) -> str:
     need(
-        callable(answer) and not isinstance(answer, _RemoteFunction),
+        callable(answer) and not _ray.is_remote_function(answer),
         f"an ordinary function is wanted, and this is {answer!r}; write def total(n, tasks): ...",
     )
     for n, tasks in ((1004, 3), (1_000_003, 4)):  # a task for every number stops at the first, the smaller one

@@ -24,10 +24,11 @@ SETUP = """
 import os, socket, subprocess, sys
 from types import SimpleNamespace
 from klaw_course import check, notebook
+here = SimpleNamespace(address="127.0.0.1:1")
 notebook.begin(SimpleNamespace(attached={attached}, simulated=True, client=False))
 """
 SOLUTION = "<summary>Solution</summary>\n\n```python\n{}\n```"
-RIGHT = 'check("00.1", "local")'
+RIGHT = 'check("00.2", {"address": "local", "num_cpus": 1})'
 LISTEN = "held = [socket.create_server(('', 0)), socket.create_server(('::', 0), family=socket.AF_INET6)]"
 SPY = """
 import os
@@ -50,8 +51,8 @@ def notebook(*middle: str, solution: str = RIGHT, given: str = "word = 'local'",
     cells = [v4.new_code_cell(SETUP.format(attached=attached))]
     cells.append(v4.new_code_cell(given, metadata={"tags": ["given"]}))
     cells += [v4.new_code_cell(code) for code in middle]
-    stub = 'address = ...\ncheck("00.1", address)'
-    cells.append(v4.new_code_cell(stub, metadata={"tags": ["exercise"], "exercise": "00.1"}))
+    stub = 'address = ...\ncheck("00.2", address)'
+    cells.append(v4.new_code_cell(stub, metadata={"tags": ["exercise"], "exercise": "00.2"}))
     cells.append(v4.new_markdown_cell(SOLUTION.format(solution)))
     cells.append(v4.new_code_cell("notebook.end()", metadata={"tags": ["cleanup"]}))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -62,15 +63,15 @@ SLEEPER = "[sys.executable, '-c', 'import time; time.sleep(15)'], start_new_sess
 NOTEBOOKS = {
     "good": notebook(),
     "local": notebook("held = socket.create_server(('127.0.0.1', 0))", "import time; time.sleep(1.2)"),
-    "given-again": notebook("word = 'rebound'", solution='check("00.1", word)'),
-    "wrong-solution": notebook(solution='check("00.1", "auto")'),
+    "given-again": notebook("word = 'rebound'", solution='check("00.2", {"address": word, "num_cpus": 1})'),
+    "wrong-solution": notebook(solution='check("00.2", {"address": "auto", "num_cpus": 1})'),
     "broken-solution": notebook(solution="1 / 0"),
     "no-todo": notebook("real = check\ncheck = lambda name, answer: real(name, None if answer is ... else answer)"),
-    "stubborn": notebook("from klaw_course.check import lesson_00\nlesson_00.CHECKERS['00.1'] = lambda a: 'fine'"),
+    "stubborn": notebook("from klaw_course.check import lesson_00\nlesson_00.CHECKERS['00.2'] = lambda a: 'fine'"),
     "other-hint": notebook(
         "from klaw_course.check import Wrong, lesson_00\n"
-        "def checker(answer):\n    if answer != 'local':\n        raise Wrong('no')\n    return 'yes'\n"
-        "lesson_00.CHECKERS['00.1'] = checker"
+        "def checker(answer):\n    if answer != {'address': 'local', 'num_cpus': 1}:\n        raise Wrong('no')\n    return 'yes'\n"
+        "lesson_00.CHECKERS['00.2'] = checker"
     ),
     "failing": notebook("assert False, 'the lesson is wrong'"),
     "open": notebook(LISTEN, "import time; time.sleep(1.2)"),
@@ -119,10 +120,10 @@ def test_a_notebook_that_is_in_order_passes(name, printed):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("wrong-solution", ["solution of 00.1: ✗ wrong"]),
-        ("broken-solution", ["solution of 00.1: ZeroDivisionError"]),
-        ("stubborn", ["wrong 00.1: the address is a text: ✓ right", "nonsense for 00.1: ['right', 'right'"]),
-        ("other-hint", ["wrong 00.1: the address is a text: ✗ wrong  00.1: no"]),
+        ("wrong-solution", ["solution of 00.2: ✗ wrong"]),
+        ("broken-solution", ["solution of 00.2: ZeroDivisionError"]),
+        ("stubborn", ["wrong 00.2: the address is a text: ✓ right", "nonsense for 00.2: ['right', 'right'"]),
+        ("other-hint", ["wrong 00.2: the address is a text: ✗ wrong  00.2: no"]),
         ("failing", ["the lesson is wrong"]),
         ("open", ["listens on 0.0.0.0 port", "listens on :: port", "ipykernel_launcher"]),
         ("process", ["left something", "time.sleep(15)"]),
@@ -135,18 +136,18 @@ def test_what_is_not_in_order_fails_the_notebook_and_is_named(name, says, printe
 
 
 def test_the_stub_is_judged_too(printed):
-    assert "stub of 00.1: ✗ wrong" in about("no-todo", printed)
+    assert "stub of 00.2: ✗ wrong" in about("no-todo", printed)
 
 
 def test_the_summary_has_the_seconds_and_the_answers(printed):
-    answers = 3 + len(WRONG["00.1"])  # the stub, the solution, the nonsense, and the wrong ones
+    answers = 3 + len(WRONG["00.2"])  # the stub, the solution, the nonsense, and the wrong ones
     assert re.search(rf"^good\.ipynb: \d+ s, {answers} answers$", printed, re.M), printed
     assert "failing.ipynb: failed" in printed
 
 
 def test_without_pytorch_the_summary_names_the_answers_that_were_not_checked(printed):
     line = next(line for line in printed.splitlines() if line.startswith("no-torch.ipynb: "))
-    assert line.endswith("s, 0 answers; 2 cells skipped for want of PyTorch; not checked: 00.1")
+    assert line.endswith("s, 0 answers; 2 cells skipped for want of PyTorch; not checked: 00.2")
 
 
 def test_what_the_user_set_for_a_cluster_does_not_reach_the_suite(printed):

@@ -26,43 +26,43 @@ def remote_stub(): ...
     "answer", [..., (1, ...), [...], {"a": ...}, stub, stub_with_docstring, remote_stub, lambda: None, lambda x: ...]
 )
 def test_what_was_not_done_is_todo(answer):
-    result = check("00.1", answer)
-    assert result.state == "todo" and repr(result).startswith("□ todo   00.1: replace the ...")
+    result = check("00.2", answer)
+    assert result.state == "todo" and repr(result).startswith("□ todo   00.2: replace the ...")
 
 
 @pytest.mark.parametrize("answer", [None, 0, "", "auto", b"x", object(), lambda x: x, Exception, float("nan"), {}, ()])
 def test_nonsense_is_wrong_and_never_raises(answer):
-    result = check("00.1", answer)
-    assert result.state == "wrong" and repr(result).startswith("✗ wrong  00.1: ") and len(result.message) > 20
+    result = check("00.2", answer)
+    assert result.state == "wrong" and repr(result).startswith("✗ wrong  00.2: ") and len(result.message) > 20
 
 
 def test_a_right_answer_is_right():
-    result = check("00.1", "local")
-    assert result.state == "right" and repr(result).startswith("✓ right  00.1: ")
+    result = check("00.2", {"address": "local", "num_cpus": 1})
+    assert result.state == "right" and repr(result).startswith("✓ right  00.2: ")
 
 
 def test_an_answer_that_fails_is_wrong_with_its_error(monkeypatch):
-    monkeypatch.setitem(lesson_00.CHECKERS, "00.1", lambda answer: answer())
+    monkeypatch.setitem(lesson_00.CHECKERS, "00.2", lambda answer: answer())
 
     def broken():
         raise ZeroDivisionError("by zero")
 
-    assert check("00.1", broken).message == "your answer could not be used; it gave ZeroDivisionError: by zero"
+    assert check("00.2", broken).message == "your answer could not be used; it gave ZeroDivisionError: by zero"
 
 
 def test_an_answer_that_leaves_with_sys_exit_is_wrong(monkeypatch):
-    monkeypatch.setitem(lesson_00.CHECKERS, "00.1", lambda answer: answer())
-    assert check("00.1", lambda: sys.exit(3)).message == "your answer could not be used; it gave SystemExit: 3"
-    assert check("00.1", sys.exit).state == "wrong"
+    monkeypatch.setitem(lesson_00.CHECKERS, "00.2", lambda answer: answer())
+    assert check("00.2", lambda: sys.exit(3)).message == "your answer could not be used; it gave SystemExit: 3"
+    assert check("00.2", sys.exit).state == "wrong"
 
 
 def test_an_interrupt_passes(monkeypatch):
     def interrupted(answer):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(lesson_00.CHECKERS, "00.1", interrupted)
+    monkeypatch.setitem(lesson_00.CHECKERS, "00.2", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        check("00.1", "local")
+        check("00.2", "local")
 
 
 class Unprintable(Exception):
@@ -76,7 +76,7 @@ class Endless(list):
 
 
 def test_an_answer_that_cannot_be_looked_at_or_printed_is_wrong():
-    assert check("00.1", Endless()).message.endswith("it gave Unprintable: its text cannot be shown")
+    assert check("00.2", Endless()).message.endswith("it gave Unprintable: its text cannot be shown")
 
 
 def test_a_module_that_a_lessons_checkers_need_is_named_if_it_is_missing(monkeypatch, tmp_path):

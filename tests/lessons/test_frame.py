@@ -70,7 +70,8 @@ NOTEBOOKS = {
     "stubborn": notebook("from klaw_course.check import lesson_00\nlesson_00.CHECKERS['00.2'] = lambda a: 'fine'"),
     "other-hint": notebook(
         "from klaw_course.check import Wrong, lesson_00\n"
-        "def checker(answer):\n    if answer != {'address': 'local', 'num_cpus': 1}:\n        raise Wrong('no')\n    return 'yes'\n"
+        "def checker(answer):\n    if answer != {'address': 'local', 'num_cpus': 1}:\n"
+        "        raise Wrong('no')\n    return 'yes'\n"
         "lesson_00.CHECKERS['00.2'] = checker"
     ),
     "failing": notebook("assert False, 'the lesson is wrong'"),
@@ -122,8 +123,8 @@ def test_a_notebook_that_is_in_order_passes(name, printed):
     [
         ("wrong-solution", ["solution of 00.2: ✗ wrong"]),
         ("broken-solution", ["solution of 00.2: ZeroDivisionError"]),
-        ("stubborn", ["wrong 00.2: the address is a text: ✓ right", "nonsense for 00.2: ['right', 'right'"]),
-        ("other-hint", ["wrong 00.2: the address is a text: ✗ wrong  00.2: no"]),
+        ("stubborn", ["wrong 00.2: a dictionary is wanted: ✓ right", "nonsense for 00.2: ['right', 'right'"]),
+        ("other-hint", ["wrong 00.2: a dictionary is wanted: ✗ wrong  00.2: no"]),
         ("failing", ["the lesson is wrong"]),
         ("open", ["listens on 0.0.0.0 port", "listens on :: port", "ipykernel_launcher"]),
         ("process", ["left something", "time.sleep(15)"]),

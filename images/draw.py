@@ -188,7 +188,7 @@ def task_life(part: int) -> str:
         3: "The owner, here the driver, waits until the task's arguments exist.",
         4: "The owner asks a raylet for a worker with the CPUs that the task needs, and gets a lease on one.",
         5: "The owner pushes the task straight to that worker.",
-        6: "In its first task the worker loads modules; the code of f it fetches once.",
+        6: "In its first task the worker loads modules; it fetches the code of f once.",
         7: "The worker runs f, and replies to the driver with the value.",
         8: "ray.get returns the value.",
     }
@@ -254,10 +254,11 @@ def task_life(part: int) -> str:
             "PENDING_NODE_ASSIGNMENT": 244,
             "SUBMITTED_TO_WORKER": 314,
             "RUNNING": 348,
-            "FINISHED": 496,
+            "FINISHED": y7 + 22,  # level with the reply, which ends the task; ray.get may come much later
         }
         for (name, top), below in zip(entered.items(), [*list(entered.values())[1:], bottom + 6], strict=True):
-            p.cell(18, top, 206, below - top - 8, name, size=12)
+            p.cell(18, top, 206, below - top - 8)
+            p.text(121, top + 17.5, name, size=12, anchor="middle")  # level with the step that begins the state
     for row, n in enumerate(seen):
         p.number(34, bottom + 34 + 25 * row, n)
         p.text(54, bottom + 38.5 + 25 * row, steps[n], size=14)

@@ -70,8 +70,8 @@ def _cpu_s(actor) -> float:
         return time.process_time()
 
     before = ray.get(actor.__ray_call__.remote(used), timeout=20)
-    time.sleep(0.5)
-    return 2 * (ray.get(actor.__ray_call__.remote(used), timeout=20) - before)
+    time.sleep(1)
+    return ray.get(actor.__ray_call__.remote(used), timeout=20) - before
 
 
 def _done_soon(calls: list, actor, count: int = 1) -> bool:

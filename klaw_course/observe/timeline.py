@@ -129,15 +129,18 @@ def _reported(where: cluster.Cluster, since_ms: float, timeout_s: float) -> list
     """Ask when every process has reported what it knew as the block ended, and again while something is missing."""
     interval_s = 1.0 if where.attached else 0.1
     left = changed = time.monotonic()
-    news = None
+    news, unchanged = None, 0
     time.sleep(min(2 * interval_s, timeout_s))
     while True:
         tasks = _tasks_since(where, since_ms, interval_s)
         before, now = news, time.monotonic()
         news = {(task.task_id, task.attempt_number, task.state, task.end_time_ms, _spans(task)) for task in tasks}
+        unchanged += 1
         if before is not None and news != before:
-            changed = now
-        if _complete(tasks) or now - changed > 10 * interval_s or now - left > timeout_s:
+            changed, unchanged = now, 0
+        # An answer may take seconds itself: what counts is that several were the same.
+        is_quiet = now - changed > 10 * interval_s and unchanged > 2
+        if _complete(tasks) or is_quiet or now - left > timeout_s:
             return tasks
         time.sleep(interval_s / 2)
 

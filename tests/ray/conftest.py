@@ -27,7 +27,7 @@ def no_cluster():
     cluster.stop()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def stop_at_the_end():
     yield
     cluster.stop()

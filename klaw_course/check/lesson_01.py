@@ -42,11 +42,12 @@ def three_states(answer) -> str:
     are_refs = isinstance(refs, (tuple, list)) and len(refs) == 3 and all(isinstance(r, ray.ObjectRef) for r in refs)
     need(are_refs, f"it returned {refs!r}; a tuple of three references is wanted.")
     refs = list(refs)
+    left = refs
     try:
         states = _states_while_the_first_runs(refs)
-        ended, _ = ray.wait(refs, num_returns=3, timeout=12)
+        ended, left = ray.wait(refs, num_returns=3, timeout=12)
     finally:
-        for ref in refs:
+        for ref in left:  # not what has ended or is about to: Ray 2.60 once ended the driver at such a moment
             ray.cancel(ref)
     need(states, "the first had ended before one could look: let it nap for 3 seconds, and do not wait for it.")
     first, second, third = states

@@ -13,7 +13,6 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
 import ray
 
 from klaw_course.cluster import _ray, environment, host, processes
@@ -101,6 +100,7 @@ def end(folder: Path, simulation) -> None:
         whatever_happens.callback(host.delete_folder, folder)
         whatever_happens.callback(environment.put_back)
         family = processes.started_in(folder)
+        processes.end(processes.with_role("autoscaler", family))  # asked by Ray, it takes the second that it is given
         for shut_down in (ray.shutdown, simulation.shutdown) if simulation else (ray.shutdown,):
             with contextlib.suppress(Exception):  # of a Ray that is half there; its processes are ended below
                 shut_down()
@@ -151,6 +151,6 @@ def _delete_semaphores(since_ns: int) -> None:
     """Ray 2.60 leaves two semaphores for each experimental channel, named after its raylet and its time."""
     for left in Path("/dev/shm").glob("sem.*"):
         name = re.fullmatch(r"sem\.(?:hdr|obj)(\d+)-(\d+)", left.name)
-        if name and int(name[2]) >= since_ns and not psutil.pid_exists(int(name[1])):
+        if name and int(name[2]) >= since_ns and not processes.runs(int(name[1])):
             with contextlib.suppress(OSError):  # another user's, or gone
                 left.unlink()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from klaw_course.wait import wait_until
+
 _ROLES = {  # part of the command line -> role; the first that fits
     "gcs_server": "GCS",
     "raylet/raylet": "raylet",
@@ -54,14 +56,31 @@ def started_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def with_role(role: str, processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Choose the processes that have a role."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if _role(process) == role:
+                found.append(process)
+    return found
+
+
 def end(processes: list[psutil.Process]) -> None:
-    """End processes: first those that are still there are asked to, and after 5 s they are killed."""
-    for ask in (psutil.Process.terminate, psutil.Process.kill):
-        _, processes = psutil.wait_procs(processes, timeout=0.1)
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                ask(process)
-        _, processes = psutil.wait_procs(processes, timeout=5)
+    """Kill processes and wait until they are gone; what they would tidy up when asked is deleted with their folder."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: not any(runs(process.pid) for process in processes), "their end", timeout_s=5, every_s=0.02)
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs. One that ended keeps its id for up to seconds, until its parent takes notice."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _role(process: psutil.Process) -> str:

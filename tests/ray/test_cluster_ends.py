@@ -25,6 +25,14 @@ def files_in_shared_memory() -> set[str]:
     return set(os.listdir(SHARED)) if SHARED.exists() else set()
 
 
+def runs(process: psutil.Process) -> bool:
+    """One whose parent was killed keeps its number, as a zombie, until the system takes notice."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def folders(pid: int) -> list[Path]:
     return list(host.TMP.glob(f"klaw-{pid}-*"))
 
@@ -46,7 +54,7 @@ def test_stop_leaves_no_process_no_file_and_the_old_environment(no_cluster, monk
     os.environ["RAY_TMPDIR"] = str(tmp_path)  # as for another program that the lesson starts
     cluster.stop()
     assert os.listdir(tmp_path) == ["a file of the learner's"]
-    assert not here.folder.exists() and not [process for process in family if process.is_running()]
+    assert not here.folder.exists() and not [process for process in family if runs(process)]
     assert dict(os.environ) == before and files_in_shared_memory() == shared
     cluster.stop()  # safe to repeat
     assert repr(here) == "<a cluster that was stopped>"
@@ -123,7 +131,7 @@ def test_an_interrupted_start_leaves_nothing(no_cluster, start, when):
         assert kernel.stdout.readline() == "interrupted True\n"
         family.update(psutil.Process(kernel.pid).children(recursive=True))
         assert folders(kernel.pid) == []
-        wait_until(lambda: not any(process.is_running() for process in family), "its processes to end", timeout_s=5)
+        wait_until(lambda: not any(map(runs, family)), "its processes to end", timeout_s=5)
         assert files_in_shared_memory() == shared
         with host.turn_to_start(wait_s=0):
             pass

@@ -11,6 +11,7 @@ import pytest
 
 from klaw_course import doctor
 from klaw_course.doctor import GIB, Finding
+from klaw_course.wait import wait_until
 
 GOOD = [
     doctor.python_version((3, 10)),
@@ -129,6 +130,7 @@ def test_a_lesson_that_runs_is_named_by_its_notebook():
     with subprocess.Popen([sys.executable, "-c", sleep], stdin=subprocess.PIPE, env=environment) as kernel:
         folder = f"--session-dir=/tmp/klaw-{kernel.pid}-ab12/session"
         with subprocess.Popen([sys.executable, "-c", sleep, folder], stdin=subprocess.PIPE) as gcs:
+            wait_until(lambda: all(psutil.Process(child.pid).cmdline() for child in (kernel, gcs)), "both programs")
             named = doctor._lessons_that_run([psutil.Process(gcs.pid), psutil.Process()])
             assert named == [f"03_scheduling.ipynb (process {kernel.pid})"]
 

@@ -52,19 +52,34 @@ def test_most_cells_of_all_lessons_run_there():
     assert len(_counts) == len(LESSONS) and ran >= OF_ALL * cells, _counts
 
 
-CLIENT = """
+PROGRAM = """
+import os
 import ray
 from klaw_course import cluster
-here = cluster.start()
-print("answer:", ray.get(ray.remote(lambda: 6 * 7).remote()), here.attached, here.client)
+from klaw_course.observe import timeline
+
+before = dict(os.environ)
+here = cluster.start(cluster.Node("head"))
+print(here.attached, here.client, len(here.nodes))
+with timeline.record() as run:
+    print(ray.get(ray.remote(lambda: "done").remote()))
+print(run.count_by("state"))
 cluster.stop()
-print("connected:", ray.is_initialized())
+print(ray.is_initialized(), dict(os.environ) == before)
 """
 
 
-def test_ray_client_connects_says_what_it_lacks_and_ends(two_nodes):
-    status, printed = two_nodes.run(sys.executable, "-c", CLIENT, KLAW_RAY_ADDRESS=two_nodes.client_address)
-    assert status == 0, printed[-3000:]
-    lines = printed.splitlines()
-    assert "answer: 42 True True" in lines and "connected: False" in lines
-    assert any(line.startswith("Through ray://") for line in lines), printed
+def test_through_ray_client_a_sentence_says_what_is_missing_and_the_rest_works(two_nodes):
+    status, printed = two_nodes.run(sys.executable, "-c", PROGRAM, KLAW_RAY_ADDRESS=two_nodes.client_address)
+    assert status == 0, printed
+    lines = [line for line in printed.splitlines() if line.strip() and not line.startswith("SIGTERM handler")]
+    assert lines[0].startswith("Through ray:// (Ray Client) you do not have ") and "state API" not in lines[0]
+    assert lines[1].startswith("Attached, so the nodes are as you started them")
+    assert f"attached to {two_nodes.client_address}" in lines[2]
+    assert lines[3:] == [
+        "True True 2",
+        "done",
+        "{'FINISHED': 1}",
+        "Disconnected; your cluster runs on.",
+        "False True",
+    ]

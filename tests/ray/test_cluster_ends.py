@@ -158,7 +158,9 @@ def test_three_that_start_at_once_do_so_in_turn_and_have_a_dashboard_each(no_clu
             lines.append(kernel.stdout.readline().strip())
             assert lines[-1], kernel.communicate()[1]
     for kernel in kernels:
-        kernel.communicate("\n")
+        kernel.stdin.close()  # its input() ends; all of them stop at the same time
+    for kernel in kernels:
+        kernel.wait(60)
     assert len({lines[-1] for lines in printed}) == 3
     assert sum("waits for its turn" in line for lines in printed for line in lines) == 2
     ours = tuple(f"(kernel: process {kernel.pid})" for kernel in kernels)

@@ -1,7 +1,8 @@
 """Check the answer to an exercise: todo, wrong (with the hint for that mistake) or right.
 
 The checkers live in ``klaw_course.check``, one module a lesson. Each is a function that takes the answer, raises
-``Wrong`` with a hint for the mistake it recognised, and returns a sentence if the answer is right.
+``Wrong`` with a hint for the mistake it recognised or ``NotHere`` if this cluster cannot tell, and returns a sentence
+if the answer is right.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ class Wrong(Exception):
     """Raised by a checker; its text names the mistake and gives the hint for it."""
 
 
+class NotHere(Exception):
+    """Raised by a checker that cannot judge on this cluster; its text says what it needs."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What ``check`` returns; a notebook shows it as one line.
 
     Attributes:
         exercise: the exercise's id, such as ``"01.2"``.
-        state: ``"todo"``, ``"wrong"`` or ``"right"``.
-        message: what to do, the hint, or what was shown.
+        state: ``"todo"``, ``"wrong"``, ``"right"``, or ``"unchecked"`` where this cluster cannot tell.
+        message: what to do, the hint, what was shown, or what is needed to check it.
     """
 
     exercise: str
@@ -35,7 +40,7 @@ class Result:
     message: str
 
     def __repr__(self) -> str:
-        mark = {"todo": "□ todo ", "wrong": "✗ wrong", "right": "✓ right"}[self.state]
+        mark = {"todo": "□ todo ", "wrong": "✗ wrong", "right": "✓ right", "unchecked": "– not checked"}[self.state]
         return f"{mark}  {self.exercise}: {self.message}"
 
 
@@ -64,6 +69,8 @@ def check(exercise: str, answer: object) -> Result:
         return Result(exercise, "right", checker(answer))
     except Wrong as wrong:
         return Result(exercise, "wrong", str(wrong))
+    except NotHere as elsewhere:
+        return Result(exercise, "unchecked", str(elsewhere))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the learner's own code failed or left with sys.exit, or nobody foresaw the answer

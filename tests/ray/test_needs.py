@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from klaw_course import cluster
-from klaw_course.check import Wrong
+from klaw_course.check import NotHere, Wrong
 from klaw_course.check.needs import first_result, need_free_cpus, need_private
 from klaw_course.wait import wait_until
 
@@ -22,7 +22,7 @@ class Holder:
 def test_a_cpu_that_is_held_is_said_and_free_ones_pass(one_node):
     need_free_cpus()
     need_free_cpus(2)
-    with pytest.raises(Wrong, match="counts on 3 CPUs, and the cluster has 2"):
+    with pytest.raises(NotHere, match="counts on 3 CPUs, and the cluster has 2"):
         need_free_cpus(3)
     holder = Holder.remote()
     ray.get(holder.answer.remote(1))
@@ -48,5 +48,5 @@ def test_an_actor_that_has_no_cpu_to_start_on_is_said(one_node):
 def test_an_attached_cluster_is_said_where_a_private_one_is_needed(one_node, monkeypatch):
     need_private()
     monkeypatch.setattr(cluster, "current", lambda: SimpleNamespace(attached=True))
-    with pytest.raises(Wrong, match="unset KLAW_RAY_ADDRESS"):
+    with pytest.raises(NotHere, match="unset KLAW_RAY_ADDRESS"):
         need_private()

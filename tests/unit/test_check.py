@@ -1,4 +1,4 @@
-"""The three states of an exercise, and a guess beside what was seen."""
+"""The states of an exercise, and a guess beside what was seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from klaw_course import check, compare
-from klaw_course.check import lesson_00
+from klaw_course.check import NotHere, lesson_00
 
 
 def stub(a, b=2): ...
@@ -34,6 +34,15 @@ def test_what_was_not_done_is_todo(answer):
 def test_nonsense_is_wrong_and_never_raises(answer):
     result = check("00.2", answer)
     assert result.state == "wrong" and repr(result).startswith("✗ wrong  00.2: ") and len(result.message) > 20
+
+
+def test_where_the_cluster_cannot_tell_the_answer_is_neither_right_nor_wrong(monkeypatch):
+    def elsewhere(answer):
+        raise NotHere("it needs three nodes.")
+
+    monkeypatch.setitem(lesson_00.CHECKERS, "00.2", elsewhere)
+    result = check("00.2", {"address": "local"})
+    assert result.state == "unchecked" and repr(result) == "– not checked  00.2: it needs three nodes."
 
 
 def test_a_right_answer_is_right():

@@ -5,9 +5,11 @@ Each is looked up at its first use. If a Ray lacks one, the error names it, and 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import re
+import signal
 from types import SimpleNamespace
 
 import ray
@@ -99,6 +101,32 @@ def read_environment_again() -> None:
     raylet = _module("ray._raylet", "Config", "AuthenticationTokenLoader")
     raylet.Config.initialize("")
     raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextlib.contextmanager
+def dashboards_that_ignore_interrupts():
+    """Let a dashboard that starts meanwhile ignore SIGINT, which Jupyter sends to all processes that a kernel started.
+
+    Ray blocks that signal in its processes, but the dashboard's parts are started by Python's multiprocessing, which
+    unblocks it; they would end, and with them the state API. Workers keep the signal: ``ray.cancel`` needs it.
+    """
+    services = _module("ray._private.services", "ConsolePopen")
+    started_by_ray = services.ConsolePopen
+
+    def start_process(command, *arguments, preexec_fn=None, **options):
+        def before_it_runs():
+            if preexec_fn:
+                preexec_fn()
+            if any(part.endswith("dashboard/dashboard.py") for part in command):
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        return started_by_ray(command, *arguments, preexec_fn=before_it_runs, **options)
+
+    services.ConsolePopen = start_process
+    try:
+        yield
+    finally:
+        services.ConsolePopen = started_by_ray
 
 
 def start_one(name: str, **arguments) -> dict:

@@ -75,7 +75,8 @@ def _start(nodes: tuple[Node, ...], log_level: str | None, folder: Path, simulat
     _ray.show_every_line()
     # Without a port, Ray's dashboard takes the first that it gets, from 8265 on: nobody can take it in between.
     head = dict(include_dashboard=True, dashboard_host="127.0.0.1", dashboard_port=None)
-    with environment.scratch_files_in(folder), environment.without_c_messages():
+    quietly = environment.without_c_messages()
+    with environment.scratch_files_in(folder), quietly, _ray.dashboards_that_ignore_interrupts():
         if simulation is None:
             info = _ray.start_one(nodes[0].name, **nodes[0].arguments(), **head, logging_level=logging.ERROR)
         else:

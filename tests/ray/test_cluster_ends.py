@@ -37,10 +37,10 @@ def folders(pid: int) -> list[Path]:
     return list(host.TMP.glob(f"klaw-{pid}-*"))
 
 
-def run(program: str) -> subprocess.Popen:
+def run(program: str, **options) -> subprocess.Popen:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "KLAW_"))}
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen([sys.executable, "-c", program], env=clean, **pipes)
+    return subprocess.Popen([sys.executable, "-c", program], env=clean, **pipes, **options)
 
 
 def test_stop_leaves_no_process_no_file_and_the_old_environment(no_cluster, monkeypatch, tmp_path):
@@ -136,6 +136,36 @@ def test_an_interrupted_start_leaves_nothing(no_cluster, start, when):
         with host.turn_to_start(wait_s=0):
             pass
         kernel.communicate("\n")
+
+
+ASKED_AFTER_AN_INTERRUPT = """
+import ray
+from klaw_course import cluster
+from ray.util.state import list_actors
+cluster.start()
+
+@ray.remote(num_cpus=0)
+class Counter:
+    def add(self):
+        return 1
+
+counter = Counter.remote()
+ray.get(counter.add.remote())
+try:
+    print("up", flush=True)
+    input()
+except KeyboardInterrupt:
+    print(ray.get(counter.add.remote()), len(list_actors(timeout=20)), flush=True)
+cluster.stop()
+"""
+
+
+def test_jupyters_interrupt_of_a_whole_process_group_leaves_the_cluster_whole(no_cluster):
+    kernel = run(ASKED_AFTER_AN_INTERRUPT, start_new_session=True)
+    wait_until(lambda: "up" in kernel.stdout.readline(), "its cluster")
+    os.killpg(kernel.pid, signal.SIGINT)
+    printed, errors = kernel.communicate(timeout=60)
+    assert "1 1" in printed.splitlines(), printed + errors
 
 
 def test_what_a_killed_kernel_left_goes_at_the_next_start(no_cluster):

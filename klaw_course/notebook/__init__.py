@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from klaw_course.notebook import claims, copies, marks
+from klaw_course.notebook import claims, copies, interrupts, marks
 from klaw_course.notebook.files import delete_folders, new_folder
 
 __all__ = ["begin", "end", "new_folder"]
@@ -27,6 +27,7 @@ def begin(cluster) -> None:
     }
     marks.install(shell, marks.Marks(lacks))
     claims.install()
+    interrupts.install(shell)
     if changed := copies.changed_since_copied():
         print(changed)
 
@@ -38,6 +39,7 @@ def end() -> None:
     if shell is not None:
         marks.remove(shell)
         claims.remove()
+        interrupts.remove(shell)
 
 
 def _shell():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-import traceback
 
 
 def install(shell) -> None:
@@ -23,12 +23,11 @@ def remove(shell) -> None:
 
 
 def _forget(_info=None) -> None:
-    """Empty the frames of the last failure, which IPython keeps for %debug, if it was an interrupt.
+    """Drop the frames of the last failure, which Python and IPython keep for %debug, if it was an interrupt.
 
     In them are handles and references: the actors would keep their CPUs while the cell that made them runs again.
     """
     last = getattr(sys, "last_value", None)
     if isinstance(last, KeyboardInterrupt):
-        traceback.clear_frames(last.__traceback__)
-        for frame, _ in traceback.walk_tb(last.__traceback__):
-            frame.f_locals  # noqa: B018 - before Python 3.13 a copy, which whoever showed the failure made; now renewed
+        last.__traceback__ = sys.last_traceback = sys.modules["IPython"].get_ipython().InteractiveTB.tb = None
+        gc.collect()  # what formatted the traceback may be a circle that holds the frames, too

@@ -14,10 +14,13 @@ from klaw_course.notebook import interrupts
 class Handle:
     pass
 
-def work(handle):
-    global alive
-    alive = weakref.ref(handle)
+def fail(handles):
     raise {failure}
+
+def work(handles):
+    global alive
+    alive = weakref.ref(handles[0])
+    return [fail([handle for handle in handles]) for _ in range(2)]
 """
 INSTALL, REMOVE = "interrupts.install(get_ipython())", "interrupts.remove(get_ipython())"
 
@@ -31,7 +34,7 @@ INSTALL, REMOVE = "interrupts.install(get_ipython())", "interrupts.remove(get_ip
     ],
 )
 def test_only_what_an_interrupted_cell_held_is_let_go(failure, before, wanted):
-    codes = [SETUP.format(failure=failure), *before, "work(Handle())", "alive() is None"]
+    codes = [SETUP.format(failure=failure), *before, "work([Handle()])", "alive() is None"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])
     NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).execute()
     assert notebook.cells[-1].outputs[0]["data"]["text/plain"] == wanted

@@ -106,67 +106,66 @@ class Picture:
 
 def cluster_anatomy() -> str:
     p = Picture(
-        900,
-        726,
+        780,
+        706,
         "Anatomy of a Ray cluster",
         "Two machines side by side. The head node runs the GCS, the dashboard, the autoscaler and the driver, and, as "
-        "every node does, one raylet with the object store inside it, agents and worker processes. The worker node "
-        "has no GCS, no dashboard and no autoscaler. Every driver and worker process holds its own ownership table "
-        "and in-process store. Arrows: raylets and the GCS exchange resource views and health checks; the driver asks "
-        "a raylet for a worker lease; the driver pushes the task straight to the worker; object stores copy objects "
-        "from node to node.",
+        "every node does, one raylet with the object store inside it, worker processes, two agents and a log monitor. "
+        "The worker node has no GCS, no dashboard and no autoscaler. Arrows: each raylet and the GCS tell one another "
+        "what is free; the driver asks a raylet for a worker; the driver sends the task straight to the worker; "
+        "object stores copy objects from node to node.",
     )
-    p.box(20, 54, 490, 520, color=GREY, fill=WHITE, rx=12, thick=2.4)
-    p.text(36, 78, "HEAD NODE", size=14, bold=True)
-    p.text(148, 78, "runs tasks too, unless started with num_cpus=0")
-    p.box(566, 54, 314, 520, color=GREY, fill=WHITE, rx=12, thick=2.4)
-    p.text(582, 78, "WORKER NODE", size=14, bold=True)
+    p.box(16, 54, 420, 500, color=GREY, fill=WHITE, rx=12, thick=2.4)
+    p.text(32, 80, "HEAD NODE", size=15, bold=True)
+    p.text(138, 80, "runs tasks, too", size=14)
+    p.box(480, 54, 284, 500, color=GREY, fill=WHITE, rx=12, thick=2.4)
+    p.text(496, 80, "WORKER NODE", size=15, bold=True)
 
-    p.box(36, 94, 196, 52, "dashboard", "state API, job submission", color=PURPLE, dash=DASH)
-    p.box(36, 156, 196, 52, "autoscaler", "(the monitor process)", color=PURPLE, dash=DASH)
-    gcs = ("cluster state: nodes, actors,", "placement groups, jobs,", "function code", "(not: object locations)")
-    p.box(252, 94, 242, 114, "GCS", *gcs, color=BLUE, thick=3)
-    p.text(744, 124, "no GCS,", "no dashboard,", "no autoscaler", anchor="middle", step=18)
+    p.box(32, 94, 160, 52, "dashboard", "web pages", color=PURPLE, dash=DASH)
+    p.box(32, 156, 160, 52, "autoscaler", "asks for more nodes", color=PURPLE, dash=DASH)
+    p.box(
+        208,
+        94,
+        212,
+        114,
+        "GCS",
+        "Global Control Service:",
+        "knows the nodes, keeps",
+        "your functions' code",
+        color=BLUE,
+        thick=3,
+    )
+    p.text(674, 124, "no GCS,", "no dashboard,", "no autoscaler", anchor="middle", step=18)
 
-    stores = ("ownership table", "in-process store")
+    p.box(32, 254, 148, 92, "driver", "your notebook:", "submits tasks", color=RED)
+    for x, w in ((236, 184), (496, 252)):
+        p.box(x, 254, w, 116, "raylet", "lends out workers", color=GREEN, rx=18)
+        p.cylinder(x + 12, 304, w - 24, 56, "object store")
+    for x, w, number in ((32, 184, 1), (236, 184, 2), (496, 120, 3), (628, 120, 4)):
+        p.box(x, 400, w, 34, f"worker {number}", color=RED)
+    for x, w in ((32, 388), (496, 252)):
+        for row, name in enumerate(("agent (dashboard)", "agent (runtime environments)", "log monitor")):
+            p.cell(x, 448 + 32 * row, w, 28, name, color=PURPLE, dash=DASH)
 
-    def process(x, w, y, *head) -> None:
-        p.box(x, y, w, 100 + 17 * (len(head) - 1), *head, color=RED)
-        for i, name in enumerate(stores):
-            p.cell(x + 8, y + 30 + 17 * (len(head) - 1) + 33 * i, w - 16, 28, name, color=RED)
-
-    process(36, 196, 258, "driver", "your notebook's kernel")
-    for x, w in ((298, 196), (582, 282)):
-        p.box(x, 258, w, 117, "raylet", color=GREEN, rx=18)
-        p.cell(x + 12, 286, w - 24, 26, "local scheduler", color=GREEN)
-        p.cylinder(x + 12, 316, w - 24, 54, "object store", "(shared memory)")
-    process(36, 196, 424, "worker 1")
-    process(298, 196, 424, "worker 2")
-    process(582, 135, 424, "worker 3")
-    process(729, 135, 424, "worker 4")
-    for x, w in ((36, 458), (582, 282)):
-        p.cell(x, 534, w / 2 - 4, 28, "dashboard agent", color=PURPLE, dash=DASH, size=12)
-        p.cell(x + w / 2 + 4, 534, w / 2 - 4, 28, "runtime-env agent", color=PURPLE, dash=DASH, size=12)
-
-    p.arrow((396, 208), (396, 258), color=BLUE, both=True)
-    p.number(396, 233, 1)
-    p.arrow((494, 150), (640, 150), (640, 258), color=BLUE, both=True)
-    p.number(640, 204, 1)
-    p.arrow((232, 299), (298, 299), color=RED)
-    p.number(260, 299, 2)
-    p.arrow((134, 375), (134, 424), color=RED)
-    p.number(134, 397, 3)
-    p.arrow((482, 344), (594, 344), color=GREEN, both=True)
-    p.number(538, 344, 4)
+    p.arrow((328, 208), (328, 254), color=BLUE, both=True)
+    p.number(328, 231, 1)
+    p.arrow((420, 150), (560, 150), (560, 254), color=BLUE, both=True)
+    p.number(560, 204, 1)
+    p.arrow((180, 299), (236, 299), color=RED)
+    p.number(206, 299, 2)
+    p.arrow((106, 346), (106, 400), color=RED)
+    p.number(106, 371, 3)
+    p.arrow((408, 336), (508, 336), color=GREEN, both=True)
+    p.number(458, 336, 4)
     p.legend(
-        40,
-        600,
-        "Each raylet tells the GCS its free resources and gets the cluster's resource view; the GCS checks its health.",
-        "The driver asks a raylet for a worker lease.",
-        "The driver pushes the task straight to the leased worker, on whichever node that is.",
-        "Object stores copy objects from node to node when a task or ray.get needs them there.",
+        36,
+        582,
+        "Each raylet tells the GCS what is free on its node, and learns what is free on the others.",
+        "The driver asks a raylet for a worker.",
+        "The driver sends the task straight to that worker, which may also be one on another node.",
+        "Object stores copy results from node to node, where they are needed.",
     )
-    p.text(60, 704.5, "Every node has one raylet and one agent of each kind; worker processes come and go.", size=14)
+    p.text(56, 686.5, "A cluster has one head node and any number of worker nodes. Workers come and go.", size=14)
     return p.svg()
 
 

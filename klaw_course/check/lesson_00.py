@@ -51,7 +51,7 @@ def options(answer) -> str:
 def total(answer) -> str:
     need(
         callable(answer) and not _ray.is_remote_function(answer),
-        f"an ordinary function is wanted, and this is {answer!r}; write def total(n, tasks): ...",
+        f"an ordinary function is wanted, and this is {answer!r}; write def total(n, parts): ...",
     )
     for n, tasks in ((1004, 3), (1_000_003, 4)):  # a task for every number stops at the first, the smaller one
         rows = _tasks_of_total(answer, n, tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,6 +149,13 @@ class Cluster:
             )
         return list_processes(self.folder)
 
+    def environment(self) -> dict[str, str]:
+        """Give the environment variables for a program that runs beside this one; a change to them stays in it.
+
+        They are those of this process; and the scratch files of a program that knows a private cluster go with it.
+        """
+        return {**os.environ, **({} if self.attached else {"TMPDIR": str(self.folder)})}
+
     def add_node(self, node: Node) -> str:
         """Add a simulated node, wait until it is alive, and return its id (hexadecimal).
 
@@ -193,9 +201,14 @@ class Cluster:
         if self.ended or not ray.is_initialized():
             return "<a cluster that was stopped>"
         alive = [node for node in ray.nodes() if node["Alive"]]
-        names = ", ".join(f"{node['NodeName']} ({node['Resources'].get('CPU', 0):g} CPU)" for node in alive)
+        names = ", ".join(f"{node['NodeName']} ({_cpus(node)})" for node in alive)
         store = sum(node["Resources"].get("object_store_memory", 0) for node in alive) / 2**20
         kind = "attached to" if self.attached else "private,"
         where = self.address if self.attached else "loopback only, token needed"
         board = host.address_for_browser(self.dashboard_url) or "no dashboard"
         return f"Ray {ray.__version__}: {kind} {where}; {names}; object store {store:.0f} MiB; dashboard {board}"
+
+
+def _cpus(node: dict) -> str:
+    count = node["Resources"].get("CPU", 0)
+    return f"{count:g} CPU" if count == 1 else f"{count:g} CPUs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from klaw_course.show.base import (
     BLUE,
+    CARD,
     GREEN,
     GREY,
     INK,
@@ -38,13 +39,17 @@ def bars(values: dict, title: str, *, unit: str = "", line: float | None = None,
     axes = figure.subplots()
     labels = [str(label) for label in values]
     axes.barh(labels, list(values.values()), height=0.6, color=BLUE)
+    ground = dict(facecolor=CARD, edgecolor="none", pad=1.5)  # the dashed line ends at a label, and goes on behind it
     for y, value in enumerate(values.values()):
-        axes.text(value, y, f" {value:.{digits}f}{unit}", va="center", color=INK, fontsize=9)
+        end = (value, y), (4, 0)  # of the bar; and how far from it, in points
+        label = f"{value:.{digits}f}{unit}"
+        axes.annotate(label, *end, textcoords="offset points", va="center", color=INK, fontsize=10, bbox=ground)
     if line is not None:
         axes.axvline(line, color=VERMILLION, linestyle="--", linewidth=1.2)
     axes.invert_yaxis()
     axes.set_xlim(0, max([*values.values(), line or 0]) * 1.15 or 1)
     style(axes, title)
+    axes.tick_params(labelsize=10)
     return Picture(figure, f"{title}\n{lines({label: f'{value:.{digits}f}{unit}' for label, value in values.items()})}")
 
 

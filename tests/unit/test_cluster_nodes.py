@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import ray
 
@@ -76,3 +78,15 @@ def test_without_a_cluster_ray_starts_none_by_itself(call):
     with pytest.raises(RuntimeError, match=r"No cluster is running; .* calls cluster\.start\(\)"):
         call()
     assert not ray.is_initialized()
+
+
+def test_a_program_beside_has_this_environment_and_scratch_files_that_go_with_a_private_cluster(tmp_path, monkeypatch):
+    monkeypatch.setenv("KLAW_TEST", "mine")
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    private, attached = (
+        cluster.Cluster("127.0.0.1:1", dashboard_url="", session_dir="", folder=folder) for folder in (tmp_path, None)
+    )
+    assert private.environment() == {**os.environ, "TMPDIR": str(tmp_path)}
+    assert attached.environment() == dict(os.environ)
+    private.environment().clear()
+    assert os.environ["KLAW_TEST"] == "mine"

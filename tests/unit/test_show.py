@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from klaw_course.show import Picture, bars, curves, flow, flow_table, grid, grid_table, lanes, lanes_table
 
@@ -15,6 +17,19 @@ def test_bars_show_every_value():
     assert picture.alt.splitlines() == ["title", "a  1.0 s", "b  2.5 s"]
     with pytest.raises(ValueError, match="0 values"):
         bars({}, "title")
+
+
+def test_the_line_of_bars_does_not_run_through_their_labels():
+    figure = bars({"a": 0.02, "b": 0.98, "c": 1.0, "d": 2.5}, "title", unit="×", line=1.0, digits=2).figure
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = numpy.asarray(canvas.buffer_rgba()).astype(int)
+    red = (pixels[..., 0] - pixels[..., 2] > 60) & (pixels[..., 0] > 200)  # the line's colour, also where it is faint
+    labels = {text.get_text(): text.get_window_extent() for text in figure.axes[0].texts}
+    assert set(labels) == {"0.02×", "0.98×", "1.00×", "2.50×"} and red.any()
+    for label, box in labels.items():
+        rows = slice(len(red) - int(box.y1), len(red) - int(box.y0))
+        assert not red[rows, int(box.x0) : int(box.x1)].any(), f"the line runs through {label}"
 
 
 def test_a_grid_has_a_panel_for_each_case_and_a_box_for_each_slot():

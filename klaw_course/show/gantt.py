@@ -119,7 +119,8 @@ def _draw(parts: dict[str, list[Row]], title: str = "", until: float | None = No
         figure.suptitle(title, color=INK, fontsize=11)
     _explain_looks(figure, looks, any(row.state == "FAILED" for row in rows))
     tables = "\n".join(f"{caption}\n{table(part)}" for caption, part in parts.items())
-    return Picture(figure, f"{title}. Tasks as bars over time, by worker. {note}".rstrip() + f"\n{tables}")
+    said = (f"{title}. " if title else "") + f"Tasks as bars over time, by worker. {note}".rstrip()
+    return Picture(figure, f"{said}\n{tables}")
 
 
 def _explain_looks(figure, looks: dict, failures: bool) -> None:

@@ -104,6 +104,11 @@ def test_side_by_side_shares_the_time_axis():
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["short", "long"]
 
 
+def test_the_words_of_a_gantt_begin_with_its_title_or_with_what_it_is():
+    assert gantt.side_by_side({"a": [row()]}, "two ways").alt.startswith("two ways. Tasks as bars")
+    assert gantt.gantt([row()]).alt.startswith("Tasks as bars")
+
+
 @pytest.mark.parametrize("draw", [gantt.gantt, gantt.stages, lambda nothing: gantt.side_by_side({"a": nothing})])
 def test_nothing_to_draw_is_one_clear_error(draw):
     with pytest.raises(ValueError, match="nothing to draw.*0 rows.*record"):

@@ -171,95 +171,103 @@ def cluster_anatomy() -> str:
 
 def task_life(part: int) -> str:
     """One picture in three steps: each part adds what an episode of lesson 01 has shown to the part before it."""
-    heads = ("the function's code", "the code and the value", "from f.remote(x) to ray.get")
+    heads = ("a new worker's first task", "its value", "from f.remote() to ray.get")
     tells = (
-        "The driver pickles f and exports it once to the GCS. The worker, in its first task, loads modules and fetches "
-        "f's code.",
-        "In addition an ObjectRef comes back at once; the worker runs f and replies to the driver with the value, and "
-        "ray.get returns it.",
+        "The driver pickles f and exports it to the GCS. The raylet starts a worker if none is idle. In its first task "
+        "the worker fetches f's code, runs f and loads modules.",
+        "In addition an ObjectRef comes back at once; the worker replies to the driver with the value, and ray.get "
+        "returns it.",
         "In addition the driver, which owns the result, waits for the task's arguments, asks the raylet for a worker, "
         "gets a lease on one and pushes the task straight to it. At the left, the task's states: PENDING_ARGS_AVAIL, "
         "PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER, RUNNING, FINISHED.",
     )
-    steps = {
-        1: "The driver pickles f and exports it to the GCS, once.",
-        2: "f.remote(x) returns an ObjectRef at once.",
-        3: "The owner, here the driver, waits until the task's arguments exist.",
-        4: "The owner asks a raylet for a worker with the CPUs that the task needs, and gets a lease on one.",
-        5: "The owner pushes the task straight to that worker.",
-        6: "In its first task the worker loads modules; it fetches the code of f once.",
-        7: "The worker runs f, and replies to the driver with the value.",
-        8: "ray.get returns the value.",
-    }
-    seen = ((1, 6), (1, 2, 6, 7, 8), tuple(steps))[part - 1]
     whole = part == 3
-    left = 244 if whole else 40  # of the lanes; at their left are the states
-    driver, gcs, raylet, worker = (left + 66 + 160 * lane for lane in range(4))
-    drawn = [140, 172, 226, 262, 334, 372, 452, 516]  # height of each step in the whole picture
-    skipped = {1: 150, 2: 106, 3: 0}[part]  # what the steps 3 and 4, in part 1 also 2, leave free
-    heights = [y - skipped if n > 2 else y for n, y in enumerate(drawn, 1)]
-    y1, y2, y3, y4, y5, y6, y7, y8 = heights
-    bottom = y8 + 24 if part > 1 else y6 + 70
+    steps = {
+        1: "At the first f.remote(), the driver pickles f and exports it to the GCS (Global Control Service).",
+        2: "f.remote() returns an ObjectRef at once.",
+        3: "The owner, here the driver, waits until the task's arguments exist.",
+        4: "Unless it still has a lease, the owner asks a raylet for a worker with the CPUs needed.",
+        5: "The raylet starts a worker if none is idle" + (", and grants the owner a lease on one." if whole else "."),
+        6: "The owner pushes the task straight to that worker.",
+        7: "For its first task of f, the worker fetches the code from the GCS.",
+        8: "The worker runs f. Before it pickles or unpickles its first value, it loads modules.",
+        9: "The worker replies with the value, if it is small. Lesson 02 is about large values.",
+        10: "ray.get returns the value.",
+    }
+    seen = ((1, 5, 7, 8), (1, 2, 5, 7, 8, 9, 10), tuple(steps))[part - 1]
+    number = {n: place for place, n in enumerate(seen, 1)}
+    below = {1: 138, 2: 30, 3: 54, 4: 36, 5: 58, 6: 74 if whole else 42, 7: 36, 8: 36, 9: 52, 10: 40}  # the step above
+    y, height = {}, 0
+    for n, gap in below.items():
+        height += gap if n in (*seen, 6) else 0
+        y[n] = height
+    first, apart = (296, 145) if whole else (84, 205)  # in the whole picture the states are left of the lanes
+    driver, gcs, raylet, worker = (first + apart * lane for lane in range(4))
+    bottom = y[8] + 60 if part == 1 else y[10] + 22
     title = f"The life of a task, part {part}: {heads[part - 1]}"
-    p = Picture(left + 656, bottom + 44 + 25 * len(seen), title, " ".join(tells[:part]))
-    lanes = [
+    p = Picture(820, bottom + 44 + 25 * len(seen), title, " ".join(tells[:part]))
+    for x, name, does, color in (
         (driver, "driver", "the owner" if whole else "your notebook", RED),
         (gcs, "GCS", "keeps the code", BLUE),
+        (raylet, "raylet", "lends workers", GREEN),
         (worker, "worker", "runs the task", RED),
-    ]
-    if whole:
-        lanes.append((raylet, "raylet", "lends workers", GREEN))
-    for x, name, below, color in lanes:
+    ):
         p.line((x, 102), (x, bottom), color=color, dash=DOTS, thick=1.4)
-        p.box(x - 66, 54, 132, 48, name, below, color=color, rx=18 if color == GREEN else 8)
-    p.box(worker - 6, y5, 12, (y7 + 42 if part > 1 else bottom - 10) - y5, color=RED, rx=2, thick=1.4)
+        p.box(x - 62, 54, 124, 48, name, does, color=color, rx=18 if color == GREEN else 8)
+    end = y[9] + 8 if part > 1 else bottom - 8
+    p.box(worker - 6, y[6] - 8, 12, end - y[6] + 8, color=RED, rx=2, thick=1.4)
 
-    def message(n, y, start, end, words, color=RED, dash="") -> None:
+    def message(n, y, start, end, *words, color=RED, dash="") -> None:
         """A numbered arrow from lane to lane; its words stand above it, beside the lane where it begins."""
         p.arrow((start, y), (end, y), color=color, dash=dash)
         if n:
-            p.number(start, y, n)
-        p.text(start + (80 if end > start else -80), y - 7, words, anchor="middle")
+            p.number(start, y, number[n])
+        x, anchor = (start + 18, "start") if end > start else (start - 18, "end")
+        p.text(x, y - 7 - 16 * (len(words) - 1), *words, size=14, anchor=anchor, step=16)
 
-    message(1, y1, driver, gcs, "pickled f")
+    def at_driver(n, words) -> None:
+        p.number(driver, y[n], number[n])
+        p.text(driver + 18, y[n] + 5, words, size=14)
+
+    message(1, y[1], driver, gcs, "pickled f")
     if part > 1:
-        p.line((driver, y2), (driver + 24, y2), (driver + 24, y2 + 22), color=RED)
-        p.arrow((driver + 24, y2 + 22), (driver, y2 + 22), color=RED)
-        p.number(driver, y2, 2)
-        p.text(driver + 32, y2 + 15, "ObjectRef")
+        p.line((driver, y[2]), (driver + 24, y[2]), (driver + 24, y[2] + 22), color=RED)
+        p.arrow((driver + 24, y[2] + 22), (driver, y[2] + 22), color=RED)
+        p.number(driver, y[2], number[2])
+        p.text(driver + 32, y[2] + 16, "ObjectRef", size=14)
     if whole:
-        p.number(driver, y3, 3)
-        p.text(driver + 18, y3 + 4, "is x there?")
-        message(4, y4, driver, raylet, "a worker?")
-        message(0, y4 + 34, raylet, driver, "a lease on one", color=GREEN, dash=DASH)
-        message(5, y5, driver, worker - 6, "the task")
+        at_driver(3, "arguments?")
+        message(4, y[4], driver, raylet, "a worker?")
+        message(0, y[5] + 34, raylet, driver, "a lease on it", color=GREEN, dash=DASH)
+        message(0, y[6], driver, worker - 6, "the task")
+        p.number(driver, y[6], number[6])
     else:
-        p.arrow((driver, y5), (worker - 6, y5), color=GREY, dash=DASH)
-        p.text(gcs + 154, y5 - 7, "the task: episode 4 shows how", anchor="middle")
-    p.arrow((gcs, y6), (worker - 6, y6), color=BLUE)
-    p.number(worker, y6, 6)
-    p.text(gcs + 80, y6 - 7, "code of f, once", anchor="middle")
-    p.text(worker + 16, y6 + 28, "modules,", "in the first", "task", step=16)
+        message(0, y[6], driver, worker - 6, "the task: see episode 4", color=GREY)
+    message(5, y[5], raylet, worker, "starts one if", "none is idle", color=GREEN)
+    message(0, y[7], gcs, worker - 6, "code of f", color=BLUE)
+    p.number(worker + 22, y[7], number[7])
+    p.number(worker, y[8], number[8])
+    p.text(worker + 18, y[8] + 5, "f()", size=14)
+    p.text(worker + 14, y[8] + 25, "loads", "modules", size=14, step=16)
     if part > 1:
-        p.number(worker, y7, 7)
-        p.text(worker + 16, y7 + 4, "f(x)")
-        message(0, y7 + 36, worker - 6, driver, "the value", dash=DASH)
-        p.number(driver, y8, 8)
-        p.text(driver + 18, y8 + 4, "ray.get returns")
+        p.box(driver - 5, y[8], 10, y[10] - y[8], color=RED, rx=2, thick=1.4)
+        p.text(driver + 14, y[8] + 12, "ray.get waits", size=14)
+        message(0, y[9], worker - 6, driver + 5, "the value", dash=DASH)
+        p.number(worker, y[9], number[9])
+        at_driver(10, "ray.get returns")
     if whole:
-        p.text(121, 82, "state of the task", size=13, bold=True, anchor="middle")
+        p.text(118, 82, "state of the task", size=14, bold=True, anchor="middle")
         entered = {
-            "PENDING_ARGS_AVAIL": 160,
-            "PENDING_NODE_ASSIGNMENT": 244,
-            "SUBMITTED_TO_WORKER": 314,
-            "RUNNING": 348,
-            "FINISHED": y7 + 22,  # level with the reply, which ends the task; ray.get may come much later
+            "PENDING_ARGS_AVAIL": y[2] - 8,
+            "PENDING_NODE_ASSIGNMENT": y[4] - 16,
+            "SUBMITTED_TO_WORKER": y[6] - 16,
+            "RUNNING": y[7] - 12,
+            "FINISHED": y[9] - 4,  # level with the reply, which ends the task; ray.get may come much later
         }
-        for (name, top), below in zip(entered.items(), [*list(entered.values())[1:], bottom + 6], strict=True):
-            p.cell(18, top, 206, below - top - 8)
-            p.text(121, top + 17.5, name, size=12, anchor="middle")  # level with the step that begins the state
+        for (name, top), next_top in zip(entered.items(), [*list(entered.values())[1:], bottom + 6], strict=True):
+            p.cell(14, top, 208, next_top - top - 6, name, size=13)
     for row, n in enumerate(seen):
-        p.number(34, bottom + 34 + 25 * row, n)
+        p.number(34, bottom + 34 + 25 * row, number[n])
         p.text(54, bottom + 38.5 + 25 * row, steps[n], size=14)
     return p.svg()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from base64 import b64encode
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # imported when something is drawn, so that workers and the doctor do without it
@@ -33,11 +35,14 @@ class Picture:
         self.figure = figure
         self.alt = alt
 
-    def _repr_png_(self) -> tuple[bytes, dict]:
+    def _repr_html_(self) -> str:
+        """Give an image tag: neither JupyterLab nor an exported page shows the alternative text of a bare PNG."""
         png = io.BytesIO()
         # drawn large and shown small: sharp on dense screens; a margin, so that nothing touches the card's edge
         self.figure.savefig(png, format="png", dpi=160, bbox_inches="tight", pad_inches=0.15)
-        return png.getvalue(), {"alt": self.alt, "width": int(self.figure.get_figwidth() * 96)}
+        source = f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
+        width = int(self.figure.get_figwidth() * 96)
+        return f'<img src="{source}" width="{width}" style="max-width: 100%" alt="{escape(self.alt)}">'
 
     def __repr__(self) -> str:
         return self.alt
@@ -70,7 +75,7 @@ def style(axes: Axes, title: str = "") -> None:
         axes.set_title(title, loc="left", color=INK, fontsize=10)
 
 
-def legend(figure: Figure, handles: list[Patch], columns: int = 4) -> None:
-    """Put a legend without a frame below the axes, in at most ``columns`` columns."""
-    look = dict(fontsize=8.5, frameon=False, labelcolor=INK)
+def legend(figure: Figure, handles: list[Patch], columns: int = 4, **more) -> None:
+    """Put a frameless legend below the axes, in at most ``columns`` columns; ``more`` goes to ``Figure.legend``."""
+    look = dict(fontsize=8.5, frameon=False, labelcolor=INK) | more
     figure.legend(handles=handles, loc="outside lower left", ncols=min(columns, len(handles)), **look)

@@ -22,6 +22,7 @@ _STAGE_LOOKS = {
     "telling the owner": dict(facecolor=BLUE, hatch="++"),
 }
 _ONE_ROW_EACH = 40  # up to here every task has a row of its own, beyond it every worker has one
+_WAITING = 0.25  # how much of a colour is left where a task waits
 _CLOCKS = "These nodes are on several machines, each with a clock of its own: compare times within a machine."
 
 
@@ -111,26 +112,32 @@ def _draw(parts: dict[str, list[Row]], title: str = "", until: float | None = No
         axes.set_ylim(len(lane) - 0.4, -0.6)
         axes.set_xlim(0, now * 1.03)
         style(axes, caption)
+        axes.tick_params(labelsize=10)
     note = _CLOCKS if len({row.host for row in rows if row.host}) > 1 else ""
     all_axes[-1, 0].set_xlabel(f"seconds\n{note}".strip(), color=INK, fontsize=9)
     if title:
         figure.suptitle(title, color=INK, fontsize=11)
     _explain_looks(figure, looks, any(row.state == "FAILED" for row in rows))
     tables = "\n".join(f"{caption}\n{table(part)}" for caption, part in parts.items())
-    return Picture(figure, f"{title}. Tasks as bars over time, by worker. {note}".rstrip() + f"\n{tables}")
+    said = (f"{title}. " if title else "") + f"Tasks as bars over time, by worker. {note}".rstrip()
+    return Picture(figure, f"{said}\n{tables}")
 
 
 def _explain_looks(figure, looks: dict, failures: bool) -> None:
+    from matplotlib.legend_handler import HandlerTuple
     from matplotlib.patches import Patch
 
     handles = [
         Patch(facecolor=color, hatch=hatch, edgecolor=CARD, label=name)
         for name, (color, hatch) in list(looks.items())[: len(_LOOKS)]
     ]
-    handles.append(Patch(facecolor=GREY, alpha=0.25, label="light: waiting"))
     if failures:
         handles.append(Patch(facecolor=VERMILLION, hatch="xx", edgecolor=CARD, label="✗ failed"))
-    legend(figure, handles)
+    colors = dict.fromkeys(handle.get_facecolor()[:3] for handle in handles)
+    waiting = tuple(Patch(facecolor=color, alpha=_WAITING) for color in colors)  # drawn as one patch of all colours
+    labels = [*(handle.get_label() for handle in handles), "light: waiting"]
+    one_patch = {tuple: HandlerTuple(ndivide=None, pad=0)}
+    legend(figure, [*handles, waiting], labels=labels, handler_map=one_patch, fontsize=10)
 
 
 def _lanes(rows: list[Row]) -> list[tuple[str, int | None, list[Row]]]:
@@ -148,7 +155,7 @@ def _draw_lane(axes: Axes, y: int, rows: list[Row], looks: dict, now: float) -> 
     begin = min((row.submitted for row in rows if row.submitted is not None), default=0.0)
     end = max(_first(row.started, row.ended, now) for row in rows)
     tint = looks[rows[0].name][0] if rows[0].state != "FAILED" or len(rows) > 1 else VERMILLION
-    axes.barh(y, end - begin, left=begin, height=0.5, color=tint, alpha=0.25, linewidth=0)
+    axes.barh(y, end - begin, left=begin, height=0.5, color=tint, alpha=_WAITING, linewidth=0)
     for row in rows:
         color, hatch = (VERMILLION, "xx") if row.state == "FAILED" else looks[row.name]
         if row.started is not None:

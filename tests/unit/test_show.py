@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from base64 import b64decode
+from xml.etree import ElementTree
 
 import numpy
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
-from klaw_course.show import Picture, bars, curves, flow, flow_table, grid, grid_table, lanes, lanes_table
+from klaw_course.observe.rows import Row
+from klaw_course.show import (
+    BLUE,
+    GREEN,
+    VERMILLION,
+    Picture,
+    bars,
+    curves,
+    flow,
+    flow_table,
+    gantt,
+    grid,
+    grid_table,
+    lanes,
+    lanes_table,
+)
 
 
 def test_bars_show_every_value():
@@ -30,6 +49,34 @@ def test_the_line_of_bars_does_not_run_through_their_labels():
     for label, box in labels.items():
         rows = slice(len(red) - int(box.y1), len(red) - int(box.y0))
         assert not red[rows, int(box.x0) : int(box.x1)].any(), f"the line runs through {label}"
+
+
+def test_what_a_notebook_shows_of_a_picture_is_an_image_with_its_words():
+    from matplotlib.figure import Figure
+
+    html = Picture(Figure(figsize=(2, 1)), '"1 < 2"\na line')._repr_html_()
+    tag = ElementTree.fromstring(html.replace("\n", "&#10;").removesuffix(">") + "/>")
+    assert tag.tag == "img" and tag.get("alt") == '"1 < 2"\na line' and tag.get("width") == "192"
+    kind, _, data = tag.get("src").partition(",")
+    assert kind == "data:image/png;base64" and b64decode(data).startswith(b"\x89PNG")
+
+
+def test_the_legend_shows_waiting_in_the_light_shade_of_every_colour_that_is_drawn():
+    def row(name, state="FINISHED"):
+        return Row("id", 0, name, "task", state, "head", 7, {"PENDING_ARGS_AVAIL": 0.0, "RUNNING": 1.0, state: 2.0})
+
+    for rows, colours in (
+        ([row("f")], [GREEN]),
+        ([row("f"), row("f")], [GREEN]),
+        ([row("f"), row("g")], [GREEN, BLUE]),
+        ([row("f"), row("g", "FAILED")], [GREEN, BLUE, VERMILLION]),
+    ):
+        figure = gantt.gantt(rows).figure
+        assert figure.legends[0].get_texts()[-1].get_text() == "light: waiting"
+        light = [patch for patch in figure.legends[0].findobj(Rectangle) if patch.get_alpha()]
+        assert [to_hex(patch.get_facecolor()[:3]).upper() for patch in light] == colours
+        drawn = {patch.get_facecolor() for patch in figure.axes[0].patches if patch.get_alpha()}
+        assert drawn <= {patch.get_facecolor() for patch in light}
 
 
 def test_a_grid_has_a_panel_for_each_case_and_a_box_for_each_slot():

@@ -83,8 +83,8 @@ def test_the_gantt_stays_legible_for_1_to_200_tasks(count):
     assert len(axes.get_yticks()) == min(count, 4)  # one label for each worker
     assert picture.figure.get_figheight() < 15
     assert len([patch for patch in axes.patches if patch.get_width() > 0]) >= count
-    png, shown = picture._repr_png_()
-    assert png.startswith(b"\x89PNG") and "title" in shown["alt"] and "head" in shown["alt"]
+    assert "title" in picture.alt and "head" in picture.alt
+    assert picture._repr_html_().startswith("<img ")
 
 
 def test_the_gantt_marks_failure_by_more_than_colour_and_waiting_by_a_lighter_shade():
@@ -102,6 +102,11 @@ def test_side_by_side_shares_the_time_axis():
     figure = gantt.side_by_side({"short": [row(end=1.5)], "long": [row(end=9.0)]}).figure
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["short", "long"]
+
+
+def test_the_words_of_a_gantt_begin_with_its_title_or_with_what_it_is():
+    assert gantt.side_by_side({"a": [row()]}, "two ways").alt.startswith("two ways. Tasks as bars")
+    assert gantt.gantt([row()]).alt.startswith("Tasks as bars")
 
 
 @pytest.mark.parametrize("draw", [gantt.gantt, gantt.stages, lambda nothing: gantt.side_by_side({"a": nothing})])

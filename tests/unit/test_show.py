@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.colors import to_rgba
 
-from klaw_course.show import Picture, bars, curves, flow, flow_table, grid, grid_table, lanes, lanes_table
+from klaw_course.show import CARD, Picture, bars, curves, flow, flow_table, grid, grid_table, lanes, lanes_table
+from klaw_course.show.charts import mark_seconds
 
 
 def test_bars_show_every_value():
@@ -70,6 +72,17 @@ def test_curves_against_anything():
     lines = picture.figure.axes[0].lines
     assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}) == 20
     assert picture.figure.axes[0].get_ylim()[0] <= 0 and picture.figure.axes[0].get_xlabel() == "calls"
+
+
+def test_a_mark_is_read_although_the_line_of_a_later_one_runs_behind_it():
+    picture = curves({"curve": ([0, 8], [1, 1])}, "title")
+    marked = mark_seconds(picture, [(0.1, "put, get, slice"), (0.6, "del ref")])
+    axes = marked.figure.axes[0]
+    lines = [line for line in axes.lines if len(set(line.get_xdata())) == 1]
+    assert len(lines) == len(axes.texts) == 2 and marked.alt.endswith("at 0.1 s: put, get, slice\nat 0.6 s: del ref")
+    for text in axes.texts:
+        assert text.get_bbox_patch().get_facecolor() == to_rgba(CARD)
+        assert all(text.get_zorder() > line.get_zorder() for line in lines)
 
 
 @pytest.mark.parametrize(

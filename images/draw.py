@@ -345,7 +345,7 @@ def nested_ownership() -> str:
     for x, task in ((34, "outer"), (356, "inner")):
         p.text(x, 136, "ownership table", size=13, bold=True)
         p.cell(x, 146, 110, 26, "I own", color=GREY)
-        p.cell(x + 110, 146, 98, 26, "its bytes are in", color=GREY)
+        p.cell(x + 110, 146, 98, 26, "bytes are in", color=GREY)
         p.cell(x, 172, 110, 34, f"{task}'s result", color=RED)
         p.cell(x + 110, 172, 98, 34, "object store", color=RED)
     p.text(678, 136, "ownership table", size=13, bold=True)

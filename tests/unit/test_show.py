@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from klaw_course.show import Picture, bars, curves, flow, flow_table, grid, grid_table, lanes, lanes_table
-from klaw_course.show.charts import mark_seconds
 
 
 def test_bars_show_every_value():
@@ -74,6 +73,8 @@ def test_curves_against_anything():
 
 
 def test_a_mark_is_read_although_the_line_of_a_later_one_runs_behind_it():
+    from klaw_course.show.charts import mark_seconds
+
     picture = curves({"curve": ([0, 8], [1, 1])}, "title")
     marked = mark_seconds(picture, [(0.1, "put, get, slice"), (0.6, "del ref")])
     axes = marked.figure.axes[0]

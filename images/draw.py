@@ -275,20 +275,20 @@ def task_life(part: int) -> str:
 def small_large_result() -> str:
     p = Picture(
         900,
-        512,
+        488,
         "Where a task's result goes: the 100 KiB threshold",
-        "Two panels. Left, a result of 99 KiB: the worker's reply carries the bytes into the owner's in-process "
-        "store, and the object store is not used. Right, a result of 101 KiB: the worker writes the object into its "
-        "node's shared-memory object store, the reply only says where it is, and ray.get maps it.",
+        "Two panels. Left, a result of 99 KiB: the worker's reply carries the bytes into the memory of the driver, "
+        "which submitted the task, and the object store is not used. Right, a result of 101 KiB: the worker writes "
+        "the object into its node's object store, the reply only says where it is, and ray.get reads it there.",
     )
 
     def panel(x, head) -> None:
         p.box(x, 54, 424, 352, color=GREY, fill=WHITE, rx=12, thick=2)
         p.text(x + 16, 80, head, size=14, bold=True)
         p.box(x + 16, 96, 136, 104, "worker", "runs the task", color=RED)
-        p.box(x + 264, 96, 144, 104, "owner", "in-process store:", color=RED)
+        p.box(x + 264, 96, 144, 104, "driver", "memory of its own:", color=RED)
 
-    panel(20, "99 KiB: inline")
+    panel(20, "99 KiB: in the reply")
     p.cell(296, 144, 120, 44, "the 99 KiB", "themselves", color=RED)
     p.cell(48, 150, 112, 32, "99 KiB result", color=RED)
     p.arrow((172, 166), (284, 166), color=RED)
@@ -298,14 +298,14 @@ def small_large_result() -> str:
     p.legend(
         44,
         354,
-        "The reply itself carries the bytes to the owner.",
-        "ray.get reads them from the in-process store.",
+        "The reply itself carries the bytes to the driver.",
+        "ray.get reads them in the driver's memory.",
     )
     p.arrow((372, 200), (372, 258), color=RED)
     p.number(372, 224, 2)
     p.text(372, 277, "ray.get", anchor="middle")
 
-    panel(456, "101 KiB: object store")
+    panel(456, "101 KiB: in the object store")
     p.cell(732, 144, 120, 44, "a mark: “in the", "object store”", color=RED)
     p.cell(484, 150, 112, 32, "101 KiB result", color=RED)
     p.arrow((540, 200), (540, 254), color=GREEN)
@@ -316,21 +316,20 @@ def small_large_result() -> str:
     p.text(664, 132, "reply says", "where it is", anchor="middle")
     p.arrow((792, 254), (792, 200), color=GREEN)
     p.number(792, 230, 3)
-    p.text(774, 235, "ray.get maps", anchor="end")
+    p.text(774, 235, "ray.get", anchor="end")
     p.cylinder(492, 252, 352, 56, "object store, in shared memory:", "the 101 KiB", color=GREEN)
     p.legend(
         480,
         330,
         "The worker writes to its node's object store.",
         "The reply only says where the object is.",
-        "ray.get maps it: zero-copy, NumPy read-only.",
+        "ray.get reads it in the object store.",
     )
     p.text(
         24,
         434,
-        "The threshold is 100 KiB = 102,400 bytes for one return value, its header included.",
+        "The threshold is 100 KiB = 102,400 bytes, the header of the result included.",
         "If ray.get runs on another node, the object is first copied into that node's object store.",
-        "ray.put always uses the object store, however small the value.",
         size=14,
         step=24,
     )
@@ -343,18 +342,19 @@ def nested_ownership() -> str:
         500,
         "Nested tasks: who submits a task owns its result",
         "The driver submits the task outer, which worker 1 runs; the driver owns outer's result. Inside outer, worker "
-        "1 submits the task inner, which worker 2 runs; worker 1 owns inner's result. If worker 1 dies, inner's result "
-        "is lost with its owner and ray.get raises OwnerDiedError; outer's result is owned by the driver and survives.",
+        "1 submits the task inner, which worker 2 runs; worker 1 owns inner's result. Both results lie in the object "
+        "store. If worker 1 dies, inner's result is lost with its owner, and ray.get raises OwnerDiedError; outer's "
+        "result is owned by the driver and survives.",
     )
     p.box(20, 58, 236, 190, "driver", "calls outer.remote()", color=RED, thick=3)
     p.box(342, 58, 236, 190, "worker 1", "runs outer, calls inner.remote()", color=RED)
     p.box(664, 58, 216, 190, "worker 2", "runs inner", color=RED)
-    for x, task, runner in ((34, "outer", "worker 1"), (356, "inner", "worker 2")):
+    for x, task in ((34, "outer"), (356, "inner")):
         p.text(x, 136, "ownership table", size=13, bold=True)
         p.cell(x, 146, 110, 26, "I own", color=GREY)
-        p.cell(x + 110, 146, 98, 26, "made by", color=GREY)
+        p.cell(x + 110, 146, 98, 26, "bytes are in", color=GREY)
         p.cell(x, 172, 110, 34, f"{task}'s result", color=RED)
-        p.cell(x + 110, 172, 98, 34, runner, color=RED)
+        p.cell(x + 110, 172, 98, 34, "object store", color=RED)
     p.text(678, 136, "ownership table", size=13, bold=True)
     p.cell(678, 146, 188, 60, "empty: inner", "submits no task", color=GREY, dash=DASH)
     for x, n in ((256, 1), (578, 2)):
@@ -362,7 +362,7 @@ def nested_ownership() -> str:
         p.number(x + 38, 98, n)
         p.text(x + 38, 82, "task", anchor="middle")
         p.arrow((x + 86, 226), (x, 226), color=RED, dash=DASH)
-        p.text(x + 48, 218, "result", anchor="middle")
+        p.text(x + 48, 218, "reply", anchor="middle")
     p.legend(
         34,
         276,
@@ -372,15 +372,11 @@ def nested_ownership() -> str:
     p.line((24, 326), (876, 326), color=EDGE)
     p.text(24, 354, "If worker 1 dies", size=15, bold=True)
     p.box(20, 368, 424, 112, "inner's result: lost with its owner", color=GREY, dash=DASH)
-    lost = ("Worker 1's ownership table dies with it. For whoever", "still holds inner's ObjectRef, ray.get raises")
+    lost = ("Its bytes are in the object store, not in worker 1,", "and are lost all the same: ray.get raises")
     p.text(232, 414, *lost, size=14, anchor="middle", step=21)
     p.text(232, 456, "OwnerDiedError", size=14, bold=True, anchor="middle")
     p.box(456, 368, 424, 112, "outer's result: survives", color=GREEN, thick=3)
-    kept = (
-        "Its owner, the driver, lives on.",
-        "Had outer not finished yet, the driver",
-        "by default retries it on another worker.",
-    )
+    kept = ("Its bytes are in the object store, too. Worker 1", "made them, but their owner, the driver, lives.")
     p.text(668, 414, *kept, size=14, anchor="middle", step=21)
     return p.svg()
 

@@ -115,7 +115,7 @@ def shelf(answer) -> str:
         is_view = _falls_to(before + 17)
         need(not is_view, "what peek returned kept the array: a slice looks at the bytes of all of it.")
         pins = {row.reference_type for row in list_objects(detail=True) if row.object_size > size}
-        need(False, f"after drop something still pins the array; list_objects says {' and '.join(sorted(pins))}.")
+        need(False, f"after drop something still pins the array, and Ray names it: {' and '.join(sorted(pins))}.")
     need(int(mine.read("twos")[0]) == 2, "after drop('ones') the other array is gone, too.")
     mine.drop("twos")
     need(_falls_to(before + 1), "after both were dropped, something still pins an array.")

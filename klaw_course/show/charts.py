@@ -104,8 +104,10 @@ def mark_seconds(picture: Picture, marks: list[tuple[float, str]]) -> Picture:
         axes.set_ylim(top=axes.get_ylim()[1] * 1.15)
     for n, (second, text) in enumerate(marks):
         axes.axvline(second, color=INK, linestyle="--", linewidth=1)
-        side = "right" if second > 0.7 * last else "left"
-        place = dict(va="top", ha=side, transform=axes.get_xaxis_transform())
-        axes.text(second, 0.99 - n % 2 * 0.08, f" {text} ", color=INK, fontsize=8.5, **place)
+        side, right = ("right", -4) if second > 0.7 * last else ("left", 4)
+        place = dict(xycoords=axes.get_xaxis_transform(), xytext=(right, 0), textcoords="offset points")
+        ground = dict(facecolor=CARD, edgecolor="none", pad=1)  # opaque: the line of a later mark may run behind a text
+        look = dict(va="top", ha=side, color=INK, fontsize=8.5, bbox=ground)
+        axes.annotate(text, (second, 0.98 - n % 2 * 0.08), **place, **look)
     words = "".join(f"\nat {second:.1f} s: {text}" for second, text in marks)
     return Picture(picture.figure, picture.alt + words)

@@ -134,6 +134,19 @@ def test_curves_against_anything():
     assert picture.figure.axes[0].get_ylim()[0] <= 0 and picture.figure.axes[0].get_xlabel() == "calls"
 
 
+def test_a_mark_is_read_although_the_line_of_a_later_one_runs_behind_it():
+    from klaw_course.show.charts import mark_seconds
+
+    picture = curves({"curve": ([0, 8], [1, 1])}, "title")
+    marked = mark_seconds(picture, [(0.1, "put, get, slice"), (0.6, "del ref")])
+    axes = marked.figure.axes[0]
+    lines = [line for line in axes.lines if len(set(line.get_xdata())) == 1]
+    assert len(lines) == len(axes.texts) == 2 and marked.alt.endswith("at 0.1 s: put, get, slice\nat 0.6 s: del ref")
+    for text in axes.texts:
+        assert text.get_bbox_patch().get_facecolor()[3] == 1, "its ground is opaque"
+        assert all(text.get_zorder() > line.get_zorder() for line in lines)
+
+
 @pytest.mark.parametrize(
     ("series", "said"),
     [({}, "0 series"), ({"a": ([], [])}, "'a' has 0 xs and 0 ys"), ({"a": ([1, 2], [1])}, "'a' has 2 xs and 1 ys")],

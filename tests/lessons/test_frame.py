@@ -42,7 +42,7 @@ def test_the_environment():
     names = sorted(name for name in os.environ if name.startswith(("RAY_", "KLAW_")))
     print("LEFT:", names, oct(os.stat(os.environ["RAY_AUTH_TOKEN_PATH"]).st_mode & 0o777))
 """
-QUICK = "import traces\ntraces.GRACE_S = 1.0\n"
+QUICK = "import traces\ntraces.GRACE_S = 2.5\n"
 BLOCKED = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
 
 

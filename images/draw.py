@@ -186,7 +186,7 @@ def task_life(part: int) -> str:
         1: "At the first f.remote(), the driver pickles f and exports it to the GCS (Global Control Service).",
         2: "f.remote() returns an ObjectRef at once.",
         3: "The owner, here the driver, waits until the task's arguments exist.",
-        4: "Unless it still has a lease, the owner asks a raylet for a worker with the CPUs needed.",
+        4: "Without a lease to reuse, the owner asks a raylet for a worker with the CPUs needed.",
         5: "The raylet starts a worker if none is idle" + (", and grants the owner a lease on one." if whole else "."),
         6: "The owner pushes the task straight to that worker.",
         7: "For its first task of f, the worker fetches the code from the GCS.",

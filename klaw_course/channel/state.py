@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 LEND_BYTES = 2**24  # no more is lent in an answer when so many bytes are in it
 
-CLOSED, ABANDONED, LEFT = "closed", "abandoned", "left"  # why a sender is refused
+CLOSED, ABANDONED, LEFT = "closed", "abandoned", "left"  # why a sender gets no credits
+OVER = "over"  # why a receiver gets nothing more; or LEFT
 
 
 class Amount(NamedTuple):
@@ -45,10 +46,10 @@ class Grant(NamedTuple):
 
 
 class Loan(NamedTuple):
-    """The answer to a receiver: entries (position, bytes, item), and whether nothing more will come."""
+    """The answer to a receiver: entries (position, bytes, item), and why nothing more comes, if so."""
 
     entries: list = []
-    over: bool = False
+    ended: str = ""
 
 
 class Wish(NamedTuple):
@@ -99,7 +100,7 @@ class State:
         self.want_credits: deque = deque()  # (sender, number of its call, wish)
         self.want_items: deque = deque()  # (receiver, number of its call, how many at most)
         self.answers: dict[tuple[str, int], Grant | Loan] = {}
-        self.senders_to_come, self.had_receivers, self.closed = senders, False, False
+        self.senders_to_come, self.had_receivers, self.closed = senders or 0, False, False
         self.sent, self.taken, self.high_water = 0, 0, 0
 
     def join_sender(self, who: str, needs_receivers: bool = False) -> None:
@@ -136,7 +137,7 @@ class State:
         """Note what a receiver has taken, and lend it ``most`` items at most. Answer: a ``Loan``."""
         receiver = self.receivers.get(who)
         if receiver is None:
-            self.answers[who, number] = Loan(over=True)
+            self.answers[who, number] = Loan(ended=LEFT)
             return
         self._take(receiver, taken)
         if number > receiver.last:
@@ -147,7 +148,7 @@ class State:
                 self._end_waiting(who, number)
         elif number == receiver.last and receiver.handed is not None:
             again = [receiver.lent[position] for position in receiver.handed if position in receiver.lent]
-            self.answers[who, number] = Loan(again, not again and self._is_over())
+            self.answers[who, number] = Loan(again, OVER if not again and self._is_over() else "")
         self._serve()
 
     def settle(self, who: str, taken: list, back: list = ()) -> None:
@@ -168,13 +169,13 @@ class State:
         """Forget one. Its credits come back, and what it was lent, unless it died and does not redeliver."""
         if sender := self.senders.get(who):
             self._end_waiting(who, sender.next, LEFT)
+            self.answers.update({(who, number): Grant(refused=LEFT) for number in sender.early})
             self.free, self.granted = self.free.plus(sender.granted), self.granted.minus(sender.granted)
             del self.senders[who]
-            if self.senders_to_come is not None:
-                self.senders_to_come -= 1
-                self.closed |= self.senders_to_come <= 0
+            self.senders_to_come -= 1
+            self.closed |= self.senders_to_come == 0
         if receiver := self.receivers.get(who):
-            self._end_waiting(who, receiver.last)
+            self._end_waiting(who, receiver.last, LEFT)
             if receiver.redeliver or not died:
                 self._return(receiver, list(receiver.lent))
             self._release(receiver, list(receiver.lent))
@@ -230,13 +231,13 @@ class State:
         if not wish.wait or number <= sender.withdrawn:
             self._end_waiting(who, number)
 
-    def _end_waiting(self, who: str, number: int, refused: str = "") -> None:
+    def _end_waiting(self, who: str, number: int, ended: str = "") -> None:
         for call in [call for call in self.want_credits if call[0] == who and call[1] <= number]:
             self.want_credits.remove(call)
-            self._answer_sender(*call[:2], Grant(refused=refused))
+            self._answer_sender(*call[:2], Grant(refused=ended))
         for call in [call for call in self.want_items if call[0] == who and call[1] <= number]:
             self.want_items.remove(call)
-            self._answer_receiver(*call[:2], Loan(over=self._is_over()))
+            self._answer_receiver(*call[:2], Loan(ended=ended))
 
     def _is_over(self) -> bool:
         return self.closed and self.free == self.capacity
@@ -266,7 +267,7 @@ class State:
         while self.want_credits and self.free.items and self.free.size >= self.want_credits[0][2].need:
             self._grant(*self.want_credits.popleft())
         while self.want_items and self._is_over():
-            self._answer_receiver(*self.want_items.popleft()[:2], Loan(over=True))
+            self._answer_receiver(*self.want_items.popleft()[:2], Loan(ended=OVER))
         self.high_water = max(self.high_water, self.depth())
         self.check()
 
@@ -292,7 +293,6 @@ class State:
         self._answer_sender(who, number, Grant(grant))
 
     def check(self) -> None:
-        """Check the laws as far as that takes no longer when there are more items."""
         parts = self.free, self.granted, self.queued, self.lent
         assert tuple(map(sum, zip(*parts, strict=True))) == self.capacity, f"{parts} are not {self.capacity}."
         assert min(map(min, parts)) >= 0, f"Less than nothing: {parts}."

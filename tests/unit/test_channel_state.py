@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings, strategies
 
-from klaw_course.channel.state import ABANDONED, CLOSED, LEFT, Amount, Grant, Loan, State, Wish
+from klaw_course.channel.state import ABANDONED, CLOSED, LEFT, OVER, Amount, Grant, Loan, State, Wish
 
 STEPS = 50
 
@@ -150,7 +150,7 @@ class Model:
                 del self.asking[call]
             for call in [call for call in self.state.answers if call[0] == client.who]:
                 answer = self.state.answers.pop(call)
-                assert answer.refused == LEFT if call[0][0] == "s" else not answer.entries
+                assert answer.refused == LEFT if call[0][0] == "s" else answer == Loan(ended=LEFT)
             if client.who[0] == "s":
                 self.state.push(client.who, len(client.sent), 0, [(1, "late")])
                 assert self.state.answers.pop((client.who, len(client.sent))).refused == LEFT
@@ -212,7 +212,8 @@ class Model:
         assert all(size == self.sizes[item] for _, size, item in loan.entries)
         for item in given:
             self.status[item] = client.who
-        if loan.over:
+        assert loan.ended in ("", OVER)
+        if loan.ended:
             assert not loan.entries and self.closed and self._free() == (self.capacity, self.size or 0)
 
     def _free(self):
@@ -282,13 +283,13 @@ class Model:
             self.asking[last.who, len(last.sent) - 1] = True
             self.state.pull(last.who, len(last.sent) - 1, 100)
             self.look()
-            if last.answers[len(last.sent) - 1].over:
+            if last.answers[len(last.sent) - 1].ended:
                 break
             for item in [item for item in self.order if self.status[item] == last.who]:
                 self.status[item] = "taken"
                 self.state.settle(last.who, [self.order.index(item)])
             self.look()
-        assert last.answers[len(last.sent) - 1].over
+        assert last.answers[len(last.sent) - 1].ended
         assert set(self.status.values()) <= {"taken", "lost"}
         for sender in {item[0] for item in self.order}:
             mine = [item[1:] for item in self.order if item[0] == sender]
@@ -299,7 +300,7 @@ ACTIONS = [Model.compose] * 4 + [Model.arrive] * 5 + [Model.pull] * 4 + [Model.s
 ACTIONS += [Model.withdraw, Model.leave, Model.join_sender, Model.join_receiver, Model.close]
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     capacity=strategies.integers(1, 6),
     size=strategies.sampled_from([None, 3, 8]),

@@ -27,8 +27,8 @@ What it promises:
 - **Waiting** costs no thread and no CPU time; nobody polls. A timeout, Ctrl-C, ``ray.cancel`` or a cancelled coroutine
   ends a wait, and loses and takes nothing.
 - **Deaths**: if a sender's process dies, what it had not handed over is lost (``flush`` and ``close`` hand over), and
-  its credits come back. If the channel's actor dies, everybody gets ``ChannelBroken``. While it cannot be reached, calls
-  are repeated, and change nothing twice. It is never restarted, for it would come back empty.
+  its credits come back. If the channel's actor dies, everybody gets ``ChannelBroken``. While it cannot be reached,
+  calls are repeated, and change nothing twice. It is never restarted, for it would come back empty.
 - **Life**: a channel ends with the process that made it, and when its last handle goes. One with a ``name`` and
   ``lifetime="detached"`` stays until ``ray.kill``; any driver finds it with ``Channel.get``.
 
@@ -121,7 +121,7 @@ class Channel:
         """
         channel = object.__new__(cls)
         channel._actor = ray.get_actor(name, namespace)
-        channel._settings = answer_of(channel._actor.get_settings.remote())
+        channel._settings = answer_of(channel._actor.get_settings.remote)
         return channel
 
     def sender(self, needs_receivers: bool = False) -> Sender:
@@ -161,14 +161,14 @@ class Channel:
             TimeoutError: the channel did not answer for ``timeout`` seconds.
             ChannelBroken: its actor died.
         """
-        answer_of(self._actor.close.remote(), timeout)
+        answer_of(self._actor.close.remote, timeout)
 
     def stats(self, timeout: float | None = None) -> dict:
         """Count items in the channel and handed to receivers (``depth``), the most so far, totals, and who waits.
 
         Ray's metrics have the same, as ``klaw_channel_depth`` and so on. Raises as ``close``.
         """
-        return answer_of(self._actor.stats.remote(), timeout)
+        return answer_of(self._actor.stats.remote, timeout)
 
 
 def _check(name: str, value: object, consequence: str) -> None:

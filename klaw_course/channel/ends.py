@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from klaw_course.channel import Channel
 
 LATE = (TimeoutError, asyncio.TimeoutError, futures.TimeoutError)  # one class from Python 3.11 on
-SLICE_S = 1.0  # for which a main thread waits in Ray, at a time
+SLICE_S = 0.5  # for which a main thread waits at a time
 
 
 class Waiter:
@@ -86,7 +86,10 @@ class End:
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     def _wait(self, waiter: Waiter, timeout: float | None):
-        """Wait in a thread. The main one waits in Ray: a task gives its CPU back, and ``ray.cancel`` gets through."""
+        """Wait in a thread. A main one looks for an interruption now and then, for not every one wakes it.
+
+        That of a task waits in Ray, which gives the task's CPU back, and lets ``ray.cancel`` through.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             main = threading.current_thread() is threading.main_thread()
@@ -94,9 +97,10 @@ class End:
                 left = SLICE_S if deadline is None else min(SLICE_S, deadline - time.monotonic())
                 if left <= 0:
                     break
-                if calls := list(self._calls):
+                calls = list(self._calls) if _in_task() else []
+                if calls:
                     ray.wait(calls, timeout=left, fetch_local=False)
-                _try_result(waiter, min(left, 0.01))  # in which the loop has got the answer, too
+                _try_result(waiter, min(left, 0.01) if calls else left)
             return waiter.result(None if deadline is None else max(0, deadline - time.monotonic()))
         except BaseException as error:
             raise self._abandoned(waiter, timeout, error) from None
@@ -155,6 +159,12 @@ class End:
     def _refuse_if_over(self) -> None:
         if self._why is not None:
             raise type(self._why)(*self._why.args)
+
+
+def _in_task() -> bool:
+    """Tell whether this process works for a task, not for a driver or an actor."""
+    context = ray.get_runtime_context()
+    return context.get_task_id() is not None and context.get_actor_id() is None
 
 
 def _try_result(waiter: Waiter, timeout: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import ray
@@ -47,23 +48,28 @@ def broken(error: Exception) -> ChannelBroken:
     return ChannelBroken(f"The channel failed: {str(error).strip().splitlines()[-1]}")
 
 
-def answer_of(call: ray.ObjectRef, timeout: float | None = None) -> object:
-    """Wait for a call of the channel's actor and return what it gave.
+def answer_of(call: Callable[[], ray.ObjectRef], timeout: float | None = None) -> object:
+    """Make a call of the channel's actor, again if it is not known whether it arrived, and return what it gave.
 
     Raises:
         ChannelBroken: the actor died.
         TimeoutError: it did not answer in time.
     """
-    try:
-        return ray.get(call, timeout=timeout)
-    except ray.exceptions.GetTimeoutError:
-        raise TimeoutError(f"The channel did not answer for {timeout:g} s.") from None
-    except ray.exceptions.RayActorError as error:
-        raise broken(error) from None
+    deadline, pause = None if timeout is None else time.monotonic() + timeout, PAUSES_S[0]
+    while True:
+        try:
+            return ray.get(call(), timeout=deadline and max(0, deadline - time.monotonic()))
+        except ray.exceptions.GetTimeoutError:
+            raise TimeoutError(f"The channel did not answer for {timeout:g} s.") from None
+        except ray.exceptions.ActorUnavailableError:
+            time.sleep(pause)
+            pause = min(2 * pause, PAUSES_S[1])
+        except ray.exceptions.RayActorError as error:
+            raise broken(error) from None
 
 
 async def ask(call: Callable[[], ray.ObjectRef]) -> object:
-    """Make a call of the channel's actor, again if it is not known whether it arrived, and return what it gave.
+    """Do what ``answer_of`` does, in a coroutine.
 
     Raises:
         ChannelBroken: the actor died, or failed, or there is no Ray any more.

@@ -1,7 +1,7 @@
 """A thread for each process, with an event loop in which the ends of its channels make their calls.
 
-However many wait, it is one thread. And a call that is made there belongs to no task: ``ray.cancel``, which also cancels
-what a task has called, does not reach it.
+However many wait, it is one thread. And a call that is made there belongs to no task: ``ray.cancel``, which cancels
+also what a task has called, does not reach it.
 """
 
 from __future__ import annotations

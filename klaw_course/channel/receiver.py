@@ -38,6 +38,7 @@ class Receiver(End):
         self._taken: list[int] = []  # positions of which the channel is not yet told
         self._unacknowledged: list[int] = []
         self._pull_number, self._withdrawn, self._telling, self._began = None, False, False, False
+        self._many = max(1, channel._settings["capacity"] // 4)  # not told, they may be what a sender waits for
         super().__init__(channel, {"redeliver": redeliver})
 
     # --- what a program calls -----------------------------------------------------------------------------------------
@@ -128,7 +129,8 @@ class Receiver(End):
                 try:
                     payload = ray.get(payload.ref, timeout=deadline and max(0, deadline - time.monotonic()))
                 except ray.exceptions.ObjectLostError as error:
-                    payload = self._found(answer_of(self._actor.parcel.remote(self._id, position)), error)
+                    parcel = answer_of(lambda: self._actor.parcel.remote(self._id, position))
+                    payload = self._found(parcel, error)
             return position, unpack(payload)
         except BaseException as error:
             raise self._unopened(entry, timeout, error) from error.__cause__
@@ -145,7 +147,8 @@ class Receiver(End):
                     left = deadline and max(0, deadline - time.monotonic())
                     payload = await asyncio.wait_for(_value(payload.ref), left)
                 except ray.exceptions.ObjectLostError as error:
-                    payload = self._found(await self._actor.parcel.remote(self._id, position), error)
+                    parcel = await ask(lambda: self._actor.parcel.remote(self._id, position))
+                    payload = self._found(parcel, error)
             return position, unpack(payload)
         except BaseException as error:
             raise self._unopened(entry, timeout, error) from error.__cause__
@@ -188,7 +191,7 @@ class Receiver(End):
                 self._unacknowledged.append(position)
             else:
                 self._taken.append(position)
-                if not self._telling:
+                if not self._telling or len(self._taken) == self._many:
                     self._tell()
         return item
 
@@ -235,7 +238,7 @@ class Receiver(End):
 
     def _pulled(self, loan: Loan) -> None:
         with self._lock:
-            self._pull_number, self._withdrawn = None, False
+        self._pull_number, self._withdrawn = None, False
             if not self._left:
                 self._ready += loan.entries
                 self._serve()
@@ -256,12 +259,11 @@ class Receiver(End):
 
     def _tell(self, at_once: bool = False) -> None:
         """See to it that the channel is told soon what was taken. Called with the lock."""
-        if at_once or not self._telling:
+        if at_once or len(self._taken) >= self._many:
+            soon(self._tell_now)
+        elif not self._telling:
             self._telling = True
-            if at_once or not self._ready:
-                soon(self._tell_now)
-            else:
-                soon(later, TELL_S, self._tell_now)
+            soon(later, TELL_S, self._tell_now)
 
     def _tell_now(self) -> None:
         with self._lock:

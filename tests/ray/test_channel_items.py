@@ -13,6 +13,7 @@ import ray
 from klaw_course import cluster
 from klaw_course.channel import Channel, ChannelEnded
 from klaw_course.cluster import Node
+from klaw_course.wait import wait_until
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,15 +106,15 @@ def test_an_item_that_only_its_receiver_cannot_unpickle_is_one_error_there(peer,
         sender.send(module.Thing())
 
 
-def kinds(buffer):
-    return [type(entry[2]).__name__ for entry in buffer.state.queue]
-
-
 def test_size_is_bytes_whatever_the_item_is():
     channel = Channel(10)
     with channel.sender() as sender:
         for item in ({"a": np.zeros(10**6)}, b"small", ["x" * 8_000_000], {"a": np.zeros(10)}):
             sender.send(item)
+
+    def kinds(buffer):
+        return [type(entry[2]).__name__ for entry in buffer.state.queue]
+
     assert ray.get(channel._actor.__ray_call__.remote(kinds)) == ["Stored", "bytes", "Stored", "bytes"]
     channel.close()
     assert [len(item) for item in channel] == [1, 5, 1, 1]
@@ -140,7 +141,8 @@ def test_a_bound_in_bytes_holds_beside_the_one_in_items():
     assert [len(receiver.recv(timeout=10)) for _ in range(6)] == [1, 6, 1, 1, 1, 1]
     for thread in threads:
         thread.join(10)
-    assert channel.stats()["depth"] == 0 and not any(thread.is_alive() for thread in threads)
+    assert not any(thread.is_alive() for thread in threads)
+    wait_until(lambda: channel.stats()["depth"] == 0, "the last one to be told as taken")
 
 
 def test_references_and_channels_travel_in_items(peer):

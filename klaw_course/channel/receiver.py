@@ -238,7 +238,7 @@ class Receiver(End):
 
     def _pulled(self, loan: Loan) -> None:
         with self._lock:
-        self._pull_number, self._withdrawn = None, False
+            self._pull_number, self._withdrawn = None, False
             if not self._left:
                 self._ready += loan.entries
                 self._serve()

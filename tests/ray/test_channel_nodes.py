@@ -1,4 +1,4 @@
-"""A channel whose sender, actor and receiver are on three nodes, simulated; and on two real ones."""
+"""A channel whose sender, actor and receiver are on three nodes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import pytest
 import ray
 
 from klaw_course.channel import Channel
-
-
-def on(name):
-    return {"label_selector": {"klaw/node": name}}
 
 
 @ray.remote(num_cpus=0)
@@ -26,12 +22,6 @@ class Receiver:
     def receive(self, channel):
         got = [(number, len(array), int(array[-1])) for number, array in channel.receiver(prefetch=1)]
         return got, ray.get_runtime_context().get_node_id()
-
-
-def used(node_id):
-    from klaw_course.observe import store
-
-    return store
 
 
 @pytest.mark.parametrize("owner", ["channel", "sender"])

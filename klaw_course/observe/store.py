@@ -57,6 +57,25 @@ class Content:
     objects: int
 
 
+def holds(ref, patience_s: float = 0.3) -> bool:
+    """Tell whether a result, once it is there, lies in an object store, and not in its owner's memory.
+
+    Asks ``ray.experimental.get_object_locations``. An object store reports a new copy to the owner a moment later.
+
+    Args:
+        ref: a reference that this process owns.
+        patience_s: seconds until an object of which no copy was reported is said to lie in no store.
+    """
+    ray.wait([ref])
+    deadline = time.monotonic() + patience_s
+    while True:
+        if ray.experimental.get_object_locations([ref])[ref]["node_ids"]:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+
+
 class Watch:
     """What ``watch()`` gives.
 

@@ -69,3 +69,10 @@ def test_an_error_in_the_block_gets_out_and_no_thread_stays(one_node):
 def test_without_a_cluster_it_says_what_to_do(no_cluster):
     with pytest.raises(RuntimeError, match="setup cell"):
         store.now()
+
+
+def test_a_small_result_is_in_no_store_and_a_large_one_is(one_node):
+    make = ray.remote(np.zeros)
+    assert not store.holds(make.remote(10))
+    large = [make.remote(MIB // 4) for _ in range(20)]  # some of whose reports come after they have ended
+    assert all(store.holds(ref) for ref in large)

@@ -184,9 +184,9 @@ def task_life(part: int) -> str:
     whole = part == 3
     steps = {
         1: "At the first f.remote(), the driver pickles f and exports it to the GCS (Global Control Service).",
-        2: "f.remote() returns an ObjectRef at once.",
+        2: "f.remote() returns an ObjectRef immediately.",
         3: "The owner, here the driver, waits until the task's arguments exist.",
-        4: "Without a lease to reuse, the owner asks a raylet for a worker with the CPUs needed.",
+        4: "Unless it still holds a lease, the owner asks a raylet for a worker with CPUs.",
         5: "The raylet starts a worker if none is idle" + (", and grants the owner a lease on one." if whole else "."),
         6: "The owner pushes the task straight to that worker.",
         7: "For its first task of f, the worker fetches the code from the GCS.",

@@ -72,7 +72,7 @@ def test_without_a_cluster_it_says_what_to_do(no_cluster):
 
 
 def test_a_small_result_is_in_no_store_and_a_large_one_is(one_node):
-    make = ray.remote(np.zeros)
+    make = ray.remote(lambda count: np.zeros(count))
     assert not store.holds(make.remote(10))
     large = [make.remote(MIB // 4) for _ in range(20)]  # some of whose reports come after they have ended
     assert all(store.holds(ref) for ref in large)

@@ -73,19 +73,21 @@ class Buffer:
         begun.set()
         await left.wait()
 
-    async def join(self, who: str, kind: str, options: dict, stay: list) -> None:
+    async def join(self, who: str, kind: str, options: dict, stay: list) -> bool:
         """Let a sender or receiver in, and watch it; ``stay`` holds the reference that its ``stay`` gave it."""
         begun, _ = self.present.setdefault(who, (asyncio.Event(), asyncio.Event()))
         watch = self._keep(self._watch(who, stay[0]))
         await asyncio.wait([self._keep(begun.wait()), watch], return_when=asyncio.FIRST_COMPLETED)
-        if begun.is_set() and not watch.done():
-            join = {"sender": self.state.join_sender, "receiver": self.state.join_receiver}[kind]
-            self._step(lambda: join(who, **options))
+        if watch.done():
+            return False  # the call of ``stay`` was lost on the way, or its caller died
+        join = {"sender": self.state.join_sender, "receiver": self.state.join_receiver}[kind]
+        self._step(lambda: join(who, **options))
+        return True
 
     async def _watch(self, who: str, stay: ray.ObjectRef) -> None:
         try:
             await stay
-        except ray.exceptions.ActorUnavailableError:
+        except (ray.exceptions.ActorUnavailableError, ray.exceptions.TaskCancelledError):
             return  # the call was lost, not its caller, who makes it again
         except ray.exceptions.RayError:  # OwnerDiedError
             await self.leave(who, True, [])

@@ -196,12 +196,12 @@ async def _stay(end: weakref.ref, actor, who: str, kind: str, options: dict) -> 
     while True:
         try:
             staying = actor.stay.remote(who)
-            await call_for(end, lambda: actor.join.remote(who, kind, options, [staying]))  # noqa: B023
-            if living := end():
-                living._on_join()
-                del living
-            await staying
-            return
+            if await call_for(end, lambda: actor.join.remote(who, kind, options, [staying])):  # noqa: B023
+                if living := end():
+                    living._on_join()
+                    del living
+                await staying
+                return
         except (ray.exceptions.ActorUnavailableError, ray.exceptions.TaskCancelledError):
             await asyncio.sleep(0.05)  # once more: this process is here
         except (ChannelBroken, ray.exceptions.RayError) as error:

@@ -162,6 +162,8 @@ def test_an_interrupted_wait_leaves_a_channel_that_works(interrupt, where, monke
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, stop)
+    # Whoever starts the suite in the background has SIGINT ignored, and then nothing interrupts the main thread.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     channel = Channel(3)
     sender, receiver = channel.sender(), channel.receiver()
     try:
@@ -176,10 +178,11 @@ def test_an_interrupted_wait_leaves_a_channel_that_works(interrupt, where, monke
                     sender.send(number)
             with pytest.raises(KeyboardInterrupt):
                 interrupt()
-                {"send": lambda: sender.send("x"), "recv": receiver.recv, "flush": sender.flush}[where]()
-                time.sleep(2)
+                wait = {"send": lambda timeout: sender.send("x", timeout), "recv": receiver.recv, "flush": sender.flush}
+                wait[where](timeout=20)
     finally:
         signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGINT, ignored)
     expected = {"send": [0, 1, 2], "recv": [], "flush": [0, 1]}[where]
     sender.send("y", timeout=5) if where != "send" else None
     assert [receiver.recv(timeout=5) for _ in expected] == expected

@@ -70,8 +70,7 @@ def test_the_table_of_messages_has_ratios_and_megabytes():
 def test_the_chart_of_messages_has_a_panel_for_each_size_and_the_table_in_words():
     picture = channel.chart(RATES, "who is fast")
     assert [axes.get_title(loc="left") for axes in picture.figure.axes] == ["messages of 100 B", "messages of 1 MB"]
-    dots = [axes.collections[0].get_offsets()[:, 0].tolist() for axes in picture.figure.axes]
-    assert dots == [[100.0, 2500.0], [10.0, 4.0]]  # messages per second, and MB
+    assert [bar.get_width() for bar in picture.figure.axes[1].patches] == [10.0, 4.0]
     assert channel.table(RATES) in picture.alt
 
 

@@ -139,9 +139,11 @@ def test_an_interrupted_start_leaves_nothing(no_cluster, start, when):
 
 
 ASKED_AFTER_AN_INTERRUPT = """
+import signal
 import ray
 from klaw_course import cluster
 from ray.util.state import list_actors
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that runs in the background ignores it
 cluster.start()
 
 @ray.remote(num_cpus=0)

@@ -1,6 +1,7 @@
 """What a notebook does to the machine: sockets beyond loopback while it runs; processes and files that it leaves.
 
-A mark in the environment is inherited by the notebook's kernel and by every process that Ray starts for it.
+A mark in the environment is inherited by the notebook's kernel and by every process that Ray starts for it. What has
+another mark, or none, is somebody else's: the suite runs two things at a time.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Watch:
         left = []
         for path in _files() - self._files:
             with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_uid == os.getuid() and not _is_of_another(path):
+                ours = path.stat().st_uid == os.getuid() and not _is_of_another(path)
+                if ours and not maps_it(path, lambda process: not _is_of(process, self._mark)):
                     left.append(f"file {path}")
         return sorted(left)
 
@@ -97,6 +99,20 @@ def is_loopback(address: str) -> bool:
     """Tell whether nobody outside this machine reaches a socket that listens on this address."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+
+
+def maps_it(path: Path, who) -> bool:
+    """Tell whether a living process maps a file, as whoever uses shared memory does.
+
+    Args:
+        path: the file.
+        who: is given a ``psutil.Process``, and says whether it counts.
+    """
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):
+            if str(path) in Path(f"/proc/{process.pid}/maps").read_text() and who(process):
+                return True
+    return False
 
 
 def _files() -> set[Path]:
@@ -133,6 +149,6 @@ def _title(process: psutil.Process) -> str:
 
 
 def _is_of_another(path: Path) -> bool:
-    """Whether it is the folder of a lesson that somebody runs at the same time: klaw-<pid of its kernel>-..."""
+    """Whether it is a folder of what runs at the same time: klaw-<pid of its kernel>-..."""
     owner = re.match(r"klaw-(\d+)-", path.name)
     return bool(owner) and psutil.pid_exists(int(owner[1]))

@@ -24,6 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from klaw_course.cluster import host
+
 NEW_NETWORK, NEW_USERS = 0x40000000, 0x10000000  # CLONE_NEWNET, CLONE_NEWUSER of <sched.h>
 SET_FLAGS, UP = 0x8914, 0x1  # SIOCSIFFLAGS and IFF_UP, of <linux/sockios.h> and <net/if.h>
 PORT, CLIENT_PORT, DASHBOARD_PORT = 26379, 26380, 26381
@@ -77,7 +79,7 @@ class TwoNodes:
 
 def hold() -> None:
     """Start the nodes, then run what is asked for, a line each, until there are no more lines."""
-    folder = Path(tempfile.mkdtemp(prefix="klaw-two-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=f"klaw-{os.getpid()}-two-", dir="/tmp"))
     (folder / "token").touch(mode=0o600)
     (folder / "token").write_text(secrets.token_hex(32))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "KLAW_RAY"))}
@@ -86,16 +88,8 @@ def hold() -> None:
     isolate()
     nodes = []
     try:
-        for arguments in (
-            ["--head", f"--port={PORT}", "--node-ip-address=127.0.0.1", f"--ray-client-server-port={CLIENT_PORT}"]
-            + ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD_PORT}"],
-            [f"--address=127.0.0.1:{PORT}", "--node-ip-address=127.0.0.2"],
-        ):
-            command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=2"]
-            command += [f"--object-store-memory={STORE_BYTES}", *arguments]
-            log = open(folder / f"node-{len(nodes)}.log", "w")  # noqa: SIM115
-            nodes.append(subprocess.Popen(command, env=clean | access | started, stdout=log, stderr=log))
-            wait_for_line(folder / f"node-{len(nodes) - 1}.log", "Ray runtime started", nodes[-1])
+        with contextlib.redirect_stdout(sys.stderr), host.turn_to_start():
+            start_nodes(nodes, folder, clean | access | started)
         print("ready", flush=True)
         for line in sys.stdin:
             asked = json.loads(line)
@@ -106,6 +100,20 @@ def hold() -> None:
         for node in nodes:
             node.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def start_nodes(nodes: list[subprocess.Popen], folder: Path, environment: dict) -> None:
+    """Start the head, then a second node; put the process of each into ``nodes`` as soon as it is there."""
+    for arguments in (
+        ["--head", f"--port={PORT}", "--node-ip-address=127.0.0.1", f"--ray-client-server-port={CLIENT_PORT}"]
+        + ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD_PORT}"],
+        [f"--address=127.0.0.1:{PORT}", "--node-ip-address=127.0.0.2"],
+    ):
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=2"]
+        command += [f"--object-store-memory={STORE_BYTES}", *arguments]
+        log = open(folder / f"node-{len(nodes)}.log", "w")  # noqa: SIM115
+        nodes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        wait_for_line(folder / f"node-{len(nodes) - 1}.log", "Ray runtime started", nodes[-1])
 
 
 def answer(asked: dict, environment: dict) -> dict:

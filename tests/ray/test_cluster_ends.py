@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+import traces
 from ray.dag import InputNode
 
 from klaw_course import cluster
@@ -22,7 +23,12 @@ SHARED = Path("/dev/shm")
 
 
 def files_in_shared_memory() -> set[str]:
-    return set(os.listdir(SHARED)) if SHARED.exists() else set()
+    """What is there, but for what a program beside this one uses."""
+    return {path.name for path in SHARED.glob("*") if not traces.maps_it(path, is_beside)}
+
+
+def is_beside(process: psutil.Process) -> bool:
+    return os.getpid() not in {process.pid, *(parent.pid for parent in process.parents())}
 
 
 def runs(process: psutil.Process) -> bool:
@@ -55,7 +61,7 @@ def test_stop_leaves_no_process_no_file_and_the_old_environment(no_cluster, monk
     cluster.stop()
     assert os.listdir(tmp_path) == ["a file of the learner's"]
     assert not here.folder.exists() and not [process for process in family if runs(process)]
-    assert dict(os.environ) == before and files_in_shared_memory() == shared
+    assert dict(os.environ) == before and files_in_shared_memory() <= shared
     cluster.stop()  # safe to repeat
     assert repr(here) == "<a cluster that was stopped>"
     with pytest.raises(RuntimeError, match=r"calls cluster\.start\(\)"):
@@ -132,7 +138,7 @@ def test_an_interrupted_start_leaves_nothing(no_cluster, start, when):
         family.update(psutil.Process(kernel.pid).children(recursive=True))
         assert folders(kernel.pid) == []
         wait_until(lambda: not any(map(runs, family)), "its processes to end", timeout_s=5)
-        assert files_in_shared_memory() == shared
+        assert files_in_shared_memory() <= shared
         with host.turn_to_start(wait_s=0):
             pass
         kernel.communicate("\n")
@@ -194,7 +200,7 @@ def test_three_that_start_at_once_do_so_in_turn_and_have_a_dashboard_each(no_clu
     for kernel in kernels:
         kernel.wait(60)
     assert len({lines[-1] for lines in printed}) == 3
-    assert sum("waits for its turn" in line for lines in printed for line in lines) == 2
+    assert sum("waits for its turn" in line for lines in printed for line in lines) >= 2
     ours = tuple(f"(kernel: process {kernel.pid})" for kernel in kernels)
     named = [line for lines in printed for line in lines if any(pid in line for pid in ours)]
     assert len(named) == 0 + 1 + 2  # the first to start finds none, the last two

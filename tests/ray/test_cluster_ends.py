@@ -134,7 +134,8 @@ def test_an_interrupted_start_leaves_nothing(no_cluster, start, when):
         time.sleep(0.2)  # so that the raylet has begun to start others
         kernel.send_signal(signal.SIGINT)
         kernel.send_signal(signal.SIGINT)  # whoever interrupts once often does so again
-        assert kernel.stdout.readline() == "interrupted True\n"
+        printed = iter(kernel.stdout.readline, "")  # a cluster beside this one may be named before
+        assert "interrupted True\n" in printed
         family.update(psutil.Process(kernel.pid).children(recursive=True))
         assert folders(kernel.pid) == []
         wait_until(lambda: not any(map(runs, family)), "its processes to end", timeout_s=5)

@@ -173,8 +173,8 @@ def task_life(part: int) -> str:
     """One picture in three steps: each part adds what an episode of lesson 01 has shown to the part before it."""
     heads = ("a new worker's first task", "its value", "from f.remote() to ray.get")
     tells = (
-        "The driver pickles f and exports it to the GCS. The raylet starts a worker if none is idle. In its first task "
-        "the worker fetches f's code, runs f and loads modules.",
+        "The driver pickles f and exports it to the GCS. The raylet lends a worker, and starts one if none is idle. In "
+        "its first task the worker fetches f's code, runs f and loads modules.",
         "In addition an ObjectRef comes back at once; the worker replies to the driver with the value, and ray.get "
         "returns it.",
         "In addition the driver, which owns the result, waits for the task's arguments, asks the raylet for a worker, "
@@ -182,12 +182,13 @@ def task_life(part: int) -> str:
         "PENDING_NODE_ASSIGNMENT, SUBMITTED_TO_WORKER, RUNNING, FINISHED.",
     )
     whole = part == 3
+    lends = "grants a lease on a worker" if whole else "lends a worker"
     steps = {
         1: "At the first f.remote(), the driver pickles f and exports it to the GCS (Global Control Service).",
         2: "f.remote() returns an ObjectRef immediately.",
         3: "The owner, here the driver, waits until the task's arguments exist.",
-        4: "Unless it still holds a lease, the owner asks a raylet for a worker with CPUs.",
-        5: "The raylet starts a worker if none is idle" + (", and grants the owner a lease on one." if whole else "."),
+        4: "Unless it still holds a lease from an earlier task, the owner asks a raylet for a worker.",
+        5: f"Once the task's CPUs are free, the raylet {lends}, and starts one if none is idle.",
         6: "The owner pushes the task straight to that worker.",
         7: "For its first task of f, the worker fetches the code from the GCS.",
         8: "The worker runs f. Before it pickles or unpickles its first value, it loads modules.",
@@ -340,7 +341,7 @@ def nested_ownership() -> str:
     p = Picture(
         900,
         500,
-        "Nested tasks: who submits a task owns its result",
+        "Nested tasks: whoever submits a task owns its result",
         "The driver submits the task outer, which worker 1 runs; the driver owns outer's result. Inside outer, worker "
         "1 submits the task inner, which worker 2 runs; worker 1 owns inner's result. Both results lie in the object "
         "store. If worker 1 dies, inner's result is lost with its owner, and ray.get raises OwnerDiedError; outer's "
@@ -371,13 +372,13 @@ def nested_ownership() -> str:
     )
     p.line((24, 326), (876, 326), color=EDGE)
     p.text(24, 354, "If worker 1 dies", size=15, bold=True)
-    p.box(20, 368, 424, 112, "inner's result: lost with its owner", color=GREY, dash=DASH)
-    lost = ("Its bytes are in the object store, not in worker 1,", "and are lost all the same: ray.get raises")
-    p.text(232, 414, *lost, size=14, anchor="middle", step=21)
-    p.text(232, 456, "OwnerDiedError", size=14, bold=True, anchor="middle")
-    p.box(456, 368, 424, 112, "outer's result: survives", color=GREEN, thick=3)
-    kept = ("Its bytes are in the object store, too. Worker 1", "made them, but their owner, the driver, lives.")
-    p.text(668, 414, *kept, size=14, anchor="middle", step=21)
+    p.box(20, 368, 424, 112, "outer's result: survives", color=GREEN, thick=3)
+    kept = ("Its bytes are in the object store. Worker 1", "made them, but their owner, the driver, lives.")
+    p.text(232, 414, *kept, size=14, anchor="middle", step=21)
+    p.box(456, 368, 424, 112, "inner's result: lost with its owner", color=GREY, dash=DASH)
+    lost = ("Its bytes are there, too, not in worker 1,", "and are lost all the same: ray.get raises")
+    p.text(668, 414, *lost, size=14, anchor="middle", step=21)
+    p.text(668, 456, "OwnerDiedError", size=14, bold=True, anchor="middle")
     return p.svg()
 
 

@@ -46,6 +46,9 @@ def ways() -> dict[str, Callable]:
         def stream(self, function, *args):
             yield from function(*args)
 
+        def take(self, item):
+            return None
+
         def get_ref(self, refs):
             ray.get(refs[0])
 
@@ -112,6 +115,10 @@ def ways() -> dict[str, Callable]:
         "Queue, batch calls": pair(queue, sides.queue_put_batches, sides.queue_get_batches),
         "Channel": pair(channel, sides.send, sides.receive),
         "Channel, owner='sender'": pair(partial(channel, owner="sender"), sides.send, sides.receive),
+        "Channel, acknowledged by hand": pair(channel, sides.send, sides.receive_and_acknowledge),
+        "Channel, 4 senders": pair(channel, partial(sides.send_as, 4), sides.receive),
+        "Channel, 16 senders": pair(channel, partial(sides.send_as, 16), sides.receive),
+        "actor calls, a window": one_sided(producer, sides.call_in_window, consumer),
         "ray.put, ray.get": one_sided(producer, sides.put_refs, consumer),
         "streaming generator": one_sided(consumer, sides.read_stream, producer),
         "ray.experimental.channel": pair(shared, sides.write_shared, sides.read_shared),
@@ -169,7 +176,10 @@ def measure(
 
 
 def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
-    """Draw MB per second, a panel for each size, on an axis in powers of ten; ``table`` gives the numbers."""
+    """Draw a panel for each size, on an axis in powers of ten: messages per second, or MB for those of 1 MB or more.
+
+    ``table`` gives the numbers.
+    """
     from matplotlib.figure import Figure
 
     from klaw_course.show import BLUE, CARD, GREY, INK, Picture, style
@@ -177,17 +187,18 @@ def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
     sizes = list(next(iter(rates.values())))
     figure = Figure(figsize=(9, 1.1 + 0.3 * len(rates)), facecolor=CARD, layout="constrained")
     for axes, size in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
-        mb = [by_size[size] * SIZES[size][0] / 1e6 for by_size in rates.values()]
-        axes.barh(list(rates), mb, height=0.6, color=[GREY if way == "memory copy" else BLUE for way in rates])
-        for y, value in enumerate(mb):
-            axes.text(value, y, f" {value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
+        large = SIZES[size][0] >= 10**6
+        values = [by_size[size] * (SIZES[size][0] / 1e6 if large else 1) for by_size in rates.values()]
+        axes.scatter(values, list(rates), color=[GREY if way == "memory copy" else BLUE for way in rates], zorder=3)
+        for y, value in enumerate(values):
+            axes.text(1.25 * value, y, f"{value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
         axes.set_xscale("log")
-        axes.set_xlim(min(mb) / 3, max(mb) * 12)
-        axes.set_xlabel("MB per second (log scale)", color=INK, fontsize=9)
+        axes.set_xlim(min(values) / 3, max(values) * 15)
+        axes.set_xlabel(f"{'MB' if large else 'messages'} per second (log scale)", color=INK, fontsize=9)
         style(axes, f"messages of {size}")
     axes.invert_yaxis()
     figure.suptitle(title, color=INK, fontsize=10)
-    return Picture(figure, f"{title}. MB per second by way and size.\n{table(rates)}")
+    return Picture(figure, f"{title}. Messages or MB per second by way and size.\n{table(rates)}")
 
 
 def table(rates: dict[str, dict[str, float]], machine: str = "") -> Text:

@@ -8,7 +8,7 @@ from functools import partial
 
 import ray
 
-from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
+from klaw_course.channel import Channel, ChannelClosed, ChannelEnded, ChannelError
 from klaw_course.check import need
 from klaw_course.cluster._ray import is_actor_handle
 
@@ -156,7 +156,7 @@ def _in_time(call, channels: list, seconds: float, in_vain=lambda: False):
     value, error = ended[0]
     if isinstance(error, ray.exceptions.RayTaskError):
         need(False, f"a worker raised {_last_line(error)}")
-    if isinstance(error, (ChannelClosed, ChannelBroken)):
+    if isinstance(error, ChannelError):
         need(False, f"{type(error).__name__}: {error}")
     if error is not None:
         raise error
@@ -189,7 +189,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     threads = [threading.Thread(target=_send, args=(senders[n], n), daemon=True) for n in (1, 2)]
     for thread in threads:
         thread.start()
-    with contextlib.suppress(TimeoutError, ChannelClosed):
+    with contextlib.suppress(TimeoutError, ChannelEnded):
         while len(got) < 40:
             got.append(receiver.recv(timeout=patience_s))
     count = [sum(item[0] == n for item in got) for n in (1, 2)]
@@ -204,7 +204,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
         try:
             got.append(receiver.recv(timeout=2 * _QUIET_S))
             need(False, f"{got[-1]!r} came a second time.")
-        except ChannelClosed:
+        except ChannelEnded:
             need(False, "it ended when two of three sources had ended.")
     _send(senders[0], 0)
     senders[0].close()
@@ -215,7 +215,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     except TimeoutError:
         need(len(got) < 60, "all items came, but it does not end.")
         need(False, f"{len(got)} of 60 items came, and then no more.")
-    except ChannelClosed:
+    except ChannelEnded:
         pass
     need(len(set(got)) == len(got) == 60, f"{len(got)} items came, {len(set(got))} different ones, of 60.")
     for n in range(3):

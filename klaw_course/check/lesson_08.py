@@ -15,6 +15,7 @@ from klaw_course.cluster._ray import is_actor_handle
 _WAIT_S = 3  # for what must come, and comes in milliseconds: twice half a second if the actor answers meanwhile
 _QUIET_S = 0.4  # in which what must not come does not
 _VAIN_S = 2.5  # for which a worker waits for more, after everything was taken, before it is said to wait for ever
+_GATHER_S = 8  # in which the workers are born, and wait for numbers
 
 
 def bounded_shelf(answer) -> str:
@@ -105,11 +106,15 @@ def _last_line(error: Exception) -> str:
 
 def total(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def total(channel, ...): ...")
-    for numbers, workers in (([1, 2, 3, 4, 5], 1), ([*range(20), None, *range(20)], 2)):
+    for numbers, workers in (([1, 2, 3, 4, 5], 1), ([*range(1, 21), None, *range(1, 21)], 2)):
         wanted = sum(number or 0 for number in numbers)
         channel = Channel(capacity=4)
-        run = partial(answer, channel, numbers, workers)
-        done, value = _in_time(run, [channel], 10, in_vain=partial(_waits_for_more, channel, len(numbers)))
+        run = partial(answer, channel, _Numbers(numbers, channel, workers), workers)
+        in_vain = partial(_waits_for_more, channel, len(numbers))
+        try:
+            done, value = _in_time(run, [channel], 10 + _GATHER_S, in_vain)
+        finally:
+            channel.close()  # workers that still wait end
         need(done, f"with {workers} worker(s) it has not come back: somebody waits for more numbers.")
         need(not isinstance(value, ray.ObjectRef), "this is a reference; the sum is wanted.")
         need(value is not None, "it gives None; did you forget the return?")
@@ -118,6 +123,37 @@ def total(answer) -> str:
             f"the sum of {len(numbers)} numbers is {wanted}; with {workers} worker(s) it gave {value!r}.",
         )
     return "the workers end because the channel is closed, and the sums are right."
+
+
+class _Numbers(list):
+    """A list whose iteration begins when all workers wait, so that each gets one of the first numbers.
+
+    Else one could take all of them before another is born, and its sum would be the whole.
+    """
+
+    def __init__(self, numbers: list, channel: Channel, workers: int):
+        super().__init__(numbers)
+        self._channel, self._workers = channel, workers
+
+    def __reduce__(self):
+        return _Numbers, (list(super().__iter__()), self._channel, self._workers)
+
+    def __iter__(self):
+        self._gather()
+        return super().__iter__()
+
+    def __getitem__(self, place):
+        self._gather()
+        return super().__getitem__(place)
+
+    def _gather(self) -> None:
+        deadline = time.monotonic() + _GATHER_S
+        while self._workers and time.monotonic() < deadline:
+            stats = self._channel.stats()
+            if stats["waiting_receivers"] >= self._workers or stats["closed"]:
+                break
+            time.sleep(0.02)
+        self._workers = 0  # they are waited for once
 
 
 def _waits_for_more(channel: Channel, count: int) -> bool:

@@ -690,7 +690,7 @@ WRONG = {
         (_TOTAL.format(worker=_ADD, send=_SEND.format(after="pass"), end="sum(ray.get(adding))"), "has not come back"),
         (
             _TOTAL.format(worker=_ADD, send=_SEND.format(after="sender.send(None)"), end="sum(ray.get(adding))"),
-            "ChannelEnded",
+            "EndClosed: This sender is closed",
         ),
         (
             _TOTAL.format(

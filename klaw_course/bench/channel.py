@@ -31,7 +31,8 @@ SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times few
 def ways() -> dict[str, Callable]:
     """Make the ways: name to ``run(size, n, room, batch)``, which gives the seconds for n messages of size bytes.
 
-    Needs a cluster. Two actors are made, which take part in all of them; they end with the last way.
+    Needs a cluster. Two actors are made, which take part in all of them; they end with the last way. If the cluster has
+    another node, a way leads there, with a third actor.
     """
     import ray
     from ray.util.queue import Queue
@@ -46,15 +47,23 @@ def ways() -> dict[str, Callable]:
         def stream(self, function, *args):
             yield from function(*args)
 
+        def take(self, item):
+            return None
+
         def get_ref(self, refs):
             ray.get(refs[0])
 
     node = ray.get_runtime_context().get_node_id()
-    near = Peer.options(label_selector={"ray.io/node-id": node})  # on one node, whatever the cluster has
-    producer, consumer = near.remote(), near.remote()
-    ray.get([producer.__ray_ready__.remote(), consumer.__ray_ready__.remote()])
+    others = [other["NodeID"] for other in ray.nodes() if other["Alive"] and other["NodeID"] != node]
 
-    def pair(make, put, get):
+    def peer(node):
+        actor = Peer.options(label_selector={"ray.io/node-id": node}).remote()
+        ray.get(actor.__ray_ready__.remote())
+        return actor
+
+    producer, consumer = peer(node), peer(node)  # on one node, whatever the cluster has
+
+    def pair(make, put, get, consumer=consumer):
         def run(size, n, room, batch):
             passed = make(size, room)  # and wait until it is there, for a birth takes longer than a run
             began = time.perf_counter()
@@ -107,11 +116,17 @@ def ways() -> dict[str, Callable]:
     def shared(size, room):
         return ray.get(producer.do.remote(sides.make_shared, consumer, node, size))
 
+    far = {"Channel, to another node": pair(channel, sides.send, sides.receive, peer(others[0]))} if others else {}
     return {
         "Queue, one at a time": pair(queue, sides.queue_put, sides.queue_get),
         "Queue, batch calls": pair(queue, sides.queue_put_batches, sides.queue_get_batches),
         "Channel": pair(channel, sides.send, sides.receive),
         "Channel, owner='sender'": pair(partial(channel, owner="sender"), sides.send, sides.receive),
+        "Channel, acknowledged by hand": pair(channel, sides.send, sides.receive_and_acknowledge),
+        "Channel, 4 senders": pair(channel, partial(sides.send_as, 4), sides.receive),
+        "Channel, 16 senders": pair(channel, partial(sides.send_as, 16), sides.receive),
+        **far,
+        "actor calls, a window": one_sided(producer, sides.call_in_window, consumer),
         "ray.put, ray.get": one_sided(producer, sides.put_refs, consumer),
         "streaming generator": one_sided(consumer, sides.read_stream, producer),
         "ray.experimental.channel": pair(shared, sides.write_shared, sides.read_shared),
@@ -121,7 +136,7 @@ def ways() -> dict[str, Callable]:
 
 
 def run(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[str, float]]:
-    """Measure all ways at all sizes, on a cluster that replaces the one that this process may have.
+    """Measure all ways at all sizes, on a cluster of two nodes that replaces the one that this process may have.
 
     Args:
         rounds: measured runs of each, 1 or more; the median counts. A shorter run before warms up.
@@ -136,7 +151,7 @@ def run(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[str, 
     """
     if rounds < 1 or not set(sizes or SIZES) <= set(SIZES):
         raise ValueError(f"Cannot measure rounds={rounds!r} of {sizes!r}; give 1 or more, and of {', '.join(SIZES)}.")
-    with own_cluster(store_mb=512):
+    with own_cluster(nodes=2, store_mb=512):
         return measure(ways(), rounds, sizes)
 
 
@@ -169,7 +184,10 @@ def measure(
 
 
 def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
-    """Draw MB per second, a panel for each size, on an axis in powers of ten; ``table`` gives the numbers."""
+    """Draw a panel for each size, on an axis in powers of ten: messages per second, or MB for those of 1 MB or more.
+
+    ``table`` gives the numbers.
+    """
     from matplotlib.figure import Figure
 
     from klaw_course.show import BLUE, CARD, GREY, INK, Picture, style
@@ -177,17 +195,18 @@ def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
     sizes = list(next(iter(rates.values())))
     figure = Figure(figsize=(9, 1.1 + 0.3 * len(rates)), facecolor=CARD, layout="constrained")
     for axes, size in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
-        mb = [by_size[size] * SIZES[size][0] / 1e6 for by_size in rates.values()]
-        axes.barh(list(rates), mb, height=0.6, color=[GREY if way == "memory copy" else BLUE for way in rates])
-        for y, value in enumerate(mb):
-            axes.text(value, y, f" {value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
+        large = SIZES[size][0] >= 10**6
+        values = [by_size[size] * (SIZES[size][0] / 1e6 if large else 1) for by_size in rates.values()]
+        axes.scatter(values, list(rates), color=[GREY if way == "memory copy" else BLUE for way in rates], zorder=3)
+        for y, value in enumerate(values):
+            axes.text(1.25 * value, y, f"{value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
         axes.set_xscale("log")
-        axes.set_xlim(min(mb) / 3, max(mb) * 12)
-        axes.set_xlabel("MB per second (log scale)", color=INK, fontsize=9)
+        axes.set_xlim(min(values) / 3, max(values) * 15)
+        axes.set_xlabel(f"{'MB' if large else 'messages'} per second (log scale)", color=INK, fontsize=9)
         style(axes, f"messages of {size}")
     axes.invert_yaxis()
     figure.suptitle(title, color=INK, fontsize=10)
-    return Picture(figure, f"{title}. MB per second by way and size.\n{table(rates)}")
+    return Picture(figure, f"{title}. Messages or MB per second by way and size.\n{table(rates)}")
 
 
 def table(rates: dict[str, dict[str, float]], machine: str = "") -> Text:

@@ -7,6 +7,7 @@ This module is loaded in every process that takes part: it draws nothing.
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -55,15 +56,45 @@ def queue_get_batches(queue, size, n, batch):
 
 
 def send(channel, size, n, batch):
-    items = payloads(size)
-    with channel.sender() as sender:
-        for number in range(n):
-            sender.send(items[number % len(items)])
+    _send(channel, size, range(n))
     channel.close()
 
 
 def receive(channel, size, n, batch):
     return sum(1 for _ in channel)
+
+
+def send_as(count, channel, size, n, batch):
+    """Send from so many threads, each with a sender of its own."""
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda part: _send(channel, size, range(part, n, count)), range(count)))
+    channel.close()
+
+
+def _send(channel, size, numbers):
+    items = payloads(size)
+    with channel.sender() as sender:
+        for number in numbers:
+            sender.send(items[number % len(items)])
+
+
+def receive_and_acknowledge(channel, size, n, batch):
+    receiver, seen = channel.receiver(manual=True), 0
+    for _ in receiver:
+        seen += 1
+        receiver.ack()
+    return seen
+
+
+def call_in_window(consumer, size, n, batch):
+    import ray
+
+    items, calls = payloads(size), []
+    for number in range(n):
+        calls.append(consumer.take.remote(items[number % len(items)]))
+        if len(calls) >= 4 * batch:
+            calls = ray.wait(calls, num_returns=len(calls) // 2)[1]
+    ray.get(calls)
 
 
 def stream(size, n):

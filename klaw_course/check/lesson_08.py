@@ -8,13 +8,14 @@ from functools import partial
 
 import ray
 
-from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
+from klaw_course.channel import Channel, ChannelClosed, ChannelEnded, ChannelError
 from klaw_course.check import need
 from klaw_course.cluster._ray import is_actor_handle
 
 _WAIT_S = 3  # for what must come, and comes in milliseconds: twice half a second if the actor answers meanwhile
 _QUIET_S = 0.4  # in which what must not come does not
 _VAIN_S = 2.5  # for which a worker waits for more, after everything was taken, before it is said to wait for ever
+_GATHER_S = 8  # in which the workers are born, and wait for numbers
 
 
 def bounded_shelf(answer) -> str:
@@ -105,11 +106,15 @@ def _last_line(error: Exception) -> str:
 
 def total(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def total(channel, ...): ...")
-    for numbers, workers in (([1, 2, 3, 4, 5], 1), ([*range(20), None, *range(20)], 2)):
+    for numbers, workers in (([1, 2, 3, 4, 5], 1), ([*range(1, 21), None, *range(1, 21)], 2)):
         wanted = sum(number or 0 for number in numbers)
         channel = Channel(capacity=4)
-        run = partial(answer, channel, numbers, workers)
-        done, value = _in_time(run, [channel], 10, in_vain=partial(_waits_for_more, channel, len(numbers)))
+        run = partial(answer, channel, _Numbers(numbers, channel, workers), workers)
+        in_vain = partial(_waits_for_more, channel, len(numbers))
+        try:
+            done, value = _in_time(run, [channel], 10 + _GATHER_S, in_vain)
+        finally:
+            channel.close()  # workers that still wait end
         need(done, f"with {workers} worker(s) it has not come back: somebody waits for more numbers.")
         need(not isinstance(value, ray.ObjectRef), "this is a reference; the sum is wanted.")
         need(value is not None, "it gives None; did you forget the return?")
@@ -118,6 +123,37 @@ def total(answer) -> str:
             f"the sum of {len(numbers)} numbers is {wanted}; with {workers} worker(s) it gave {value!r}.",
         )
     return "the workers end because the channel is closed, and the sums are right."
+
+
+class _Numbers(list):
+    """A list whose iteration begins when all workers wait, so that each gets one of the first numbers.
+
+    Else one could take all of them before another is born, and its sum would be the whole.
+    """
+
+    def __init__(self, numbers: list, channel: Channel, workers: int):
+        super().__init__(numbers)
+        self._channel, self._workers = channel, workers
+
+    def __reduce__(self):
+        return _Numbers, (list(super().__iter__()), self._channel, self._workers)
+
+    def __iter__(self):
+        self._gather()
+        return super().__iter__()
+
+    def __getitem__(self, place):
+        self._gather()
+        return super().__getitem__(place)
+
+    def _gather(self) -> None:
+        deadline = time.monotonic() + _GATHER_S
+        while self._workers and time.monotonic() < deadline:
+            stats = self._channel.stats()
+            if stats["waiting_receivers"] >= self._workers or stats["closed"]:
+                break
+            time.sleep(0.02)
+        self._workers = 0  # they are waited for once
 
 
 def _waits_for_more(channel: Channel, count: int) -> bool:
@@ -156,7 +192,7 @@ def _in_time(call, channels: list, seconds: float, in_vain=lambda: False):
     value, error = ended[0]
     if isinstance(error, ray.exceptions.RayTaskError):
         need(False, f"a worker raised {_last_line(error)}")
-    if isinstance(error, (ChannelClosed, ChannelBroken)):
+    if isinstance(error, ChannelError):
         need(False, f"{type(error).__name__}: {error}")
     if error is not None:
         raise error
@@ -189,7 +225,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     threads = [threading.Thread(target=_send, args=(senders[n], n), daemon=True) for n in (1, 2)]
     for thread in threads:
         thread.start()
-    with contextlib.suppress(TimeoutError, ChannelClosed):
+    with contextlib.suppress(TimeoutError, ChannelEnded):
         while len(got) < 40:
             got.append(receiver.recv(timeout=patience_s))
     count = [sum(item[0] == n for item in got) for n in (1, 2)]
@@ -204,7 +240,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
         try:
             got.append(receiver.recv(timeout=2 * _QUIET_S))
             need(False, f"{got[-1]!r} came a second time.")
-        except ChannelClosed:
+        except ChannelEnded:
             need(False, "it ended when two of three sources had ended.")
     _send(senders[0], 0)
     senders[0].close()
@@ -215,7 +251,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     except TimeoutError:
         need(len(got) < 60, "all items came, but it does not end.")
         need(False, f"{len(got)} of 60 items came, and then no more.")
-    except ChannelClosed:
+    except ChannelEnded:
         pass
     need(len(set(got)) == len(got) == 60, f"{len(got)} items came, {len(set(got))} different ones, of 60.")
     for n in range(3):

@@ -690,7 +690,7 @@ WRONG = {
         (_TOTAL.format(worker=_ADD, send=_SEND.format(after="pass"), end="sum(ray.get(adding))"), "has not come back"),
         (
             _TOTAL.format(worker=_ADD, send=_SEND.format(after="sender.send(None)"), end="sum(ray.get(adding))"),
-            "ChannelClosed",
+            "EndClosed: This sender is closed",
         ),
         (
             _TOTAL.format(
@@ -698,7 +698,7 @@ WRONG = {
                 send=_SEND.format(after="channel.close()"),
                 end="sum(ray.get(adding))",
             ),
-            "a worker raised klaw_course.channel.ChannelClosed",
+            "a worker raised klaw_course.channel.ChannelEnded",
         ),
         (
             _TOTAL.format(

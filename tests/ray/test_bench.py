@@ -38,7 +38,7 @@ def test_every_way_to_pass_messages_passes_them_all(one_node, monkeypatch):
     small = {"100 B": (100, 40, 20, 10), "1 MB": (10**6, 4, 4, 2)}
     monkeypatch.setattr(channel, "SIZES", small)
     rates = channel.measure(channel.ways(), warm=False)
-    assert len(rates) == 9 and all(set(by_size) == set(small) for by_size in rates.values())
+    assert len(rates) == 13 and all(set(by_size) == set(small) for by_size in rates.values())
     assert all(rate > 0 for by_size in rates.values() for rate in by_size.values())
 
 

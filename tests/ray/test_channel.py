@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 from itertools import chain
 
@@ -14,8 +13,7 @@ import ray
 from hypothesis import given, settings, strategies
 
 from klaw_course import cluster
-from klaw_course.channel import Channel, ChannelBroken, ChannelClosed
-from klaw_course.channel.buffer import Buffer
+from klaw_course.channel import Channel, ChannelBroken, ChannelClosed, ChannelEnded, EndClosed
 from klaw_course.cluster import Node
 from klaw_course.supervisor import supervise
 from klaw_course.wait import wait_until
@@ -100,7 +98,7 @@ def check_part(got, senders):
 # --- once, in order, bounded, to the end ------------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(
     senders=strategies.integers(1, 3),
     receivers=strategies.integers(1, 3),
@@ -132,18 +130,6 @@ def test_a_hundred_thousand():
     ray.get(sent, timeout=60)
     channel.close()
     assert ray.get(got, timeout=60) == [(0, number) for number in range(100_000)]
-
-
-def test_batches_that_overtake_one_another_are_put_in_order():
-    async def push():
-        buffer = Buffer(10, adopt=False)
-        assert await buffer.acquire("a", 5, 1) == 5
-        await buffer.push("a", 1, [(0, "third")], 0, 1)
-        assert not buffer.items and buffer.free == 5
-        await buffer.push("a", 0, [(0, "first"), (0, "second")], 0, 0)
-        return [item for _, item in buffer.items], buffer.free, buffer.senders["a"].granted
-
-    assert asyncio.run(push()) == (["first", "second", "third"], 6, 1)
 
 
 def test_the_bound_holds_wherever_items_are_and_credits_that_are_not_used_come_back():
@@ -193,22 +179,6 @@ def test_timeouts_say_what_is_full_or_empty_and_lose_nothing():
     assert receiver.recv(timeout=5) == 4
 
 
-def test_a_sender_that_gives_up_again_and_again_leaves_nothing_in_the_channel():
-    channel = Channel(1, waiting=1)
-    ray.get(produce.remote(channel, 0, 1))
-    senders = [channel.sender() for _ in range(3)]
-    for sender in senders * 3:  # one may wait; the others have not begun to when they give up
-        with pytest.raises(TimeoutError):
-            sender.send("too much", timeout=0.02)
-    channel.close()
-
-    def state(buffer):
-        return len(buffer.want_credits), len(buffer.cancelled), buffer.free
-
-    wait_until(lambda: ray.get(channel._actor.__ray_call__.remote(state)) == (0, 0, 0), "all calls to be answered")
-    assert list(channel) == [(0, 0)]
-
-
 def test_after_the_end_senders_get_one_clear_error_and_receivers_what_was_sent():
     channel = Channel(10)
     sender = channel.sender()
@@ -221,7 +191,7 @@ def test_after_the_end_senders_get_one_clear_error_and_receivers_what_was_sent()
             time.sleep(0.02)
     got = list(channel.receiver())
     assert got[:3] == [0, 1, 2] and set(got[3:]) <= {3}
-    with pytest.raises(ChannelClosed, match="all was received"):
+    with pytest.raises(ChannelEnded, match="all was received"):
         channel.receiver().recv(timeout=5)
     with pytest.raises(ChannelClosed):
         channel.sender().send(5)
@@ -234,39 +204,14 @@ def test_a_closed_sender_or_receiver_says_so_and_what_it_was_handed_goes_to_anot
     with channel.sender() as sender:
         for number in range(5):
             sender.send(number)
-    with pytest.raises(ChannelClosed, match="This sender is closed"):
+    with pytest.raises(EndClosed, match="This sender is closed"):
         sender.send(5)
     with channel.receiver() as receiver:
         assert receiver.recv() == 0
-    with pytest.raises(ChannelClosed, match="This receiver is closed"):
+    with pytest.raises(EndClosed, match="This receiver is closed"):
         receiver.recv(timeout=5)  # nor what it had been handed: that is another's now
     channel.close()
     assert list(channel) == [1, 2, 3, 4]
-
-
-def test_an_item_that_does_not_pickle_is_an_error_of_its_sender_and_the_others_arrive():
-    channel = Channel(10)
-    sender = channel.sender()
-    with sender._lock:  # so that the three are one batch
-        for item in (0, threading.Lock(), 2):
-            sender.send(item)
-    with pytest.raises(TypeError, match="handed over: cannot pickle '_thread.lock' object.$"):
-        sender.flush()
-    sender.send(3)
-    with pytest.raises(TypeError, match="could not be handed over"), sender:
-        sender.send(threading.Lock())
-    channel.close()
-    assert list(channel) == [0, 2, 3]
-    assert channel.stats()["depth"] == 0
-
-
-def test_more_may_wait_than_the_actor_takes_at_once():
-    channel = Channel(1, waiting=2)
-    got = [consume.remote(channel, prefetch=0) for _ in range(5)]
-    sent = [produce.remote(channel, name, 4) for name in range(5)]
-    ray.get(sent, timeout=60)
-    channel.close()
-    assert len(list(chain(*ray.get(got, timeout=60)))) == 20
 
 
 def test_coroutines():
@@ -328,7 +273,7 @@ def test_at_most_once_loses_what_a_dead_receiver_was_handed():
     assert not set(took) & set(rest) and set(rest) < set(range(4, 20))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_senders_and_receivers_killed_at_random(seed):
     chance = np.random.default_rng(seed)
     channel = Channel(int(chance.integers(1, 20)))
@@ -362,33 +307,6 @@ def test_if_the_channel_dies_nobody_hangs():
             call()
     with pytest.raises(ChannelBroken):
         ray.get(waiting, timeout=20)
-
-
-# --- large items ------------------------------------------------------------------------------------------------------
-
-
-def test_a_large_item_outlives_its_sender_unless_the_sender_owns_it():
-    def outcome(item):
-        try:
-            return int(ray.get(item.ref, timeout=20)[-1])
-        except ray.exceptions.OwnerDiedError:
-            return "OwnerDiedError"
-
-    peer, items, receivers = Peer.remote(), {}, {}
-    for owner in ("channel", "sender"):
-        channel = Channel(2, by_reference_from=1000, owner=owner)
-        ray.get(peer.send.remote(channel, [np.arange(200_000), b"small"]))
-        receivers[owner] = channel.receiver()
-        assert receivers[owner].recv(timeout=20)[-1] == 199_999
-        assert receivers[owner].recv(timeout=20) == b"small"
-        ray.get(peer.send.remote(channel, [np.arange(200_000)]))
-        receivers[owner]._fetch(timeout=20)
-        items[owner] = receivers[owner]._ready[0]  # the reference, to look at it more than once
-    ray.kill(peer)
-    wait_until(lambda: outcome(items["sender"]) == "OwnerDiedError", "the death to be known")
-    with pytest.raises(ray.exceptions.OwnerDiedError):
-        receivers["sender"].recv()
-    assert outcome(items["channel"]) == 199_999 == receivers["channel"].recv()[-1]
 
 
 # --- the supervisor ---------------------------------------------------------------------------------------------------
@@ -464,7 +382,10 @@ def test_a_worker_that_dies_too_often_has_failed():
         (lambda: Channel(1.5), "capacity 1.5 can hold nothing"),
         (lambda: Channel("x"), "capacity 'x' can hold nothing"),
         (lambda: Channel(1, owner="me"), "owner='me' cannot own"),
-        (lambda: Channel(1, waiting=0), "waiting=0 lets nobody wait"),
+        (lambda: Channel(1, capacity_bytes=0), "capacity_bytes 0 can hold nothing"),
+        (lambda: Channel(1, senders=0), "senders 0 can be closed by nobody"),
+        (lambda: Channel(1, max_restarts=-1), "takes no max_restarts"),
+        (lambda: Channel(1).receiver(redeliver=False, manual=True), "manual=True with redeliver=False"),
         (lambda: Channel(1).receiver(prefetch=-1), "Cannot prefetch -1"),
     ],
 )

@@ -1,0 +1,151 @@
+"""Items on their way: pickled once, by their sender, and unpickled once, by their receiver. Between them are bytes."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import threading
+from typing import NamedTuple
+
+import ray
+from ray.actor import ActorHandle
+
+APART = 2**15  # bytes of a buffer (an array's data) from which on it is not copied into the rest
+BATCH = 512  # items in a batch, at most
+PUSH_BYTES = 2**23  # a batch that has as many bytes is sent on
+PLAIN = (bytes, str, int, float, bool, type(None))  # what the quickest way is enough for
+
+
+class Parcel(NamedTuple):
+    """An item that is more than bytes: its pickle, data kept apart, and the references and actor handles in it.
+
+    Those must stay visible to Ray, which counts them; in the pickle are only their places.
+    """
+
+    head: object
+    buffers: list
+    refs: list
+
+    def open(self) -> object:
+        """Unpickle the item."""
+        before, _open.refs = getattr(_open, "refs", ()), self.refs
+        try:
+            return pickle.loads(self.head, buffers=self.buffers)
+        finally:
+            _open.refs = before
+
+
+class Stored:
+    """An item whose parcel is in the object store.
+
+    Whoever adopts it keeps the parcel's bytes in the store, without a copy, also when the process that has put it there
+    has died: then the reference is worth nothing, but ``parcel`` is.
+    """
+
+    def __init__(self, ref: ray.ObjectRef):
+        self.ref, self.parcel = ref, None
+
+    def __reduce__(self):
+        return Stored, (self.ref,)
+
+    async def adopt(self) -> None:
+        self.parcel = await self.ref
+
+
+class Packed:
+    """An item as its sender has pickled it; its arrays are not yet copied.
+
+    Attributes:
+        size: bytes, of all of it.
+    """
+
+    __slots__ = ("size", "_head", "_buffers", "_refs")
+
+    def __init__(self, item: object):
+        self._buffers, self._refs = [], []
+        try:
+            if type(item) in PLAIN:
+                self._head = pickle.dumps(item, 5)
+            else:
+                file = io.BytesIO()
+                _Pickler(file, self._buffers, self._refs).dump(item)
+                self._head = file.getvalue()
+        except Exception as error:
+            raise TypeError(f"This item does not pickle, and was not sent: {error}.") from error
+        self.size = len(self._head) + sum(buffer.raw().nbytes for buffer in self._buffers)
+
+    def payload(self, by_reference_from: int) -> bytes | Parcel | Stored:
+        """Copy the item to where it stays until it is received: what becomes of it here no longer matters."""
+        if self.size >= by_reference_from:
+            head = pickle.PickleBuffer(self._head) if len(self._head) >= APART else self._head
+            return Stored(ray.put(Parcel(head, self._buffers, self._refs)))
+        if not self._buffers and not self._refs:
+            return self._head
+        return Parcel(self._head, [bytes(buffer.raw()) for buffer in self._buffers], self._refs)
+
+
+class Batch:
+    """Items that wait to be sent on: pairs (bytes, payload)."""
+
+    def __init__(self):
+        self._pairs, self._bytes = [], 0
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def add(self, size: int, payload: object) -> None:
+        self._pairs.append((size, payload))
+        self._bytes += size
+
+    def is_full(self) -> bool:
+        return len(self._pairs) >= BATCH or self._bytes >= PUSH_BYTES
+
+    def take(self) -> list:
+        """Give the first ones, as many as go in a call."""
+        count = size = 0
+        while count < min(BATCH, len(self._pairs)) and size < PUSH_BYTES:
+            size += self._pairs[count][0]
+            count += 1
+        first, self._pairs = self._pairs[:count], self._pairs[count:]
+        self._bytes -= size
+        return first
+
+
+def unpack(payload: bytes | Parcel) -> object:
+    """Give the item.
+
+    Raises:
+        TypeError: it cannot be unpickled here.
+    """
+    try:
+        return pickle.loads(payload) if isinstance(payload, bytes) else payload.open()
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise TypeError(f"An item cannot be unpickled here, and is lost: {said}.") from error
+
+
+class _Pickler(ray.cloudpickle.CloudPickler):
+    def __init__(self, file, buffers: list, refs: list):
+        def goes_into_the_pickle(buffer: pickle.PickleBuffer) -> bool:
+            if buffer.raw().nbytes < APART:
+                return True
+            buffers.append(buffer)
+            return False
+
+        # Not a method: in a circle with its pickler it would keep the item's arrays and references until Python's
+        # collector comes.
+        super().__init__(file, protocol=5, buffer_callback=goes_into_the_pickle)
+        self._refs = refs
+
+    def reducer_override(self, obj: object):
+        if isinstance(obj, (ray.ObjectRef, ActorHandle)):
+            self._refs.append(obj)
+            return _ref, (len(self._refs) - 1,)
+        return super().reducer_override(obj)
+
+
+_open = threading.local()
+
+
+def _ref(place: int) -> object:
+    return _open.refs[place]

@@ -8,8 +8,9 @@ import ray
 from klaw_course.check import need
 from klaw_course.cluster._ray import is_actor_handle
 
-_WAIT_S = 3  # for what must come, and comes in milliseconds: twice half a second if the actor answers meanwhile
-_QUIET_S = 0.4  # in which what must not come does not
+_WAIT_S = 3  # for an actor that is busy
+_SOON_S = 0.3  # in which comes what must come, when the actor has answered a later call
+_QUIET_S = 0.1  # in which what must not come does not, when the actor has answered a later call
 
 
 def bounded_shelf(answer) -> str:
@@ -19,7 +20,7 @@ def bounded_shelf(answer) -> str:
 
 def _fill_and_empty(shelf) -> str:
     early = shelf.get.remote()
-    need(not _done_within(early, _QUIET_S), "get of an empty shelf came back at once; it waits for an item.")
+    need(not _comes([early], shelf), "get of an empty shelf came back at once; it waits for an item.")
     puts = [shelf.put.remote(0)]
     need(_done_soon([early], shelf), "a get that waited was not woken by a put.")
     need(ray.get(early) == 0, f"0 was put, and get gave {ray.get(early)!r}.")
@@ -27,8 +28,7 @@ def _fill_and_empty(shelf) -> str:
         puts.append(shelf.put.remote(number))
         need(_done_soon(puts[-1:], shelf), f"the capacity is 2, but put number {number} waits.")
     puts += [shelf.put.remote(number) for number in (3, 4)]
-    too_many = _done_within(puts[-1], _QUIET_S) or _done_within(puts[-2], 0)
-    need(not too_many, "the capacity is 2, and it took more than two items.")
+    need(not _comes(puts[-2:], shelf), "the capacity is 2, and it took more than two items.")
     last = []
     for number in range(4):
         last.append(shelf.get.remote())
@@ -48,13 +48,13 @@ def refusing(answer) -> str:
         what, got = _answer(channel.put.remote("one"), channel)
         need(what == "value", f"put into an open channel with room {_said(what, got)}; it accepts the item.")
         waiting = channel.put.remote("two")
-        need(not _done_within(waiting, _QUIET_S), "the capacity is 1, and a second item was accepted at once.")
+        need(not _comes([waiting], channel), "the capacity is 1, and a second item was accepted at once.")
         got = _answer(channel.get.remote(), channel)
         need(got == ("value", "one"), f"'one' was put into an open channel, and get {_said(*got)}.")
         what, got = _answer(waiting, channel)
         need(what == "value", f"get made room in an open channel, and a put that waited {_said(what, got)}.")
         waiting = channel.put.remote("three")
-        need(not _done_within(waiting, _QUIET_S), "the capacity is 1, and a second item was accepted at once.")
+        need(not _comes([waiting], channel), "the capacity is 1, and a second item was accepted at once.")
         what, got = _answer(channel.close.remote(), channel)
         need(what == "value", f"close {_said(what, got)}.")
         _need_refused(_answer(waiting, channel), "a put that waited when the channel was closed")
@@ -76,13 +76,12 @@ def _need_refused(answer: tuple, who: str) -> None:
 def latest(answer) -> str:
     with _actor(answer, "Latest") as state:
         early = state.get.remote(0)
-        need(not _done_within(early, _QUIET_S), "get(0) came back before the first put; it waits for a value.")
+        need(not _comes([early], state), "get(0) came back before the first put; it waits for a value.")
         _need_put(state, "a")
         _need_newest(_answer(early, state), (1, "a"), "a get(0) that waited for the first value")
         _need_newest(_answer(state.get.remote(0), state), (1, "a"), "a second get(0), for get takes nothing away,")
         viewers = [state.get.remote(1) for _ in range(2)]
-        again = _done_within(viewers[1], _QUIET_S) or _done_within(viewers[0], 0)
-        need(not again, "get(1) came back, though nothing is newer than number 1; it waits.")
+        need(not _comes(viewers, state), "get(1) came back, though nothing is newer than number 1; it waits.")
         _need_put(state, None)
         for viewer in viewers:
             _need_newest(_answer(viewer, state), (2, None), "after put(None) each get(1) that waited")
@@ -161,27 +160,34 @@ def _said(what: str, got: object) -> str:
     return "still waits" if what == "waits" else f"gave {got!r:.60}"
 
 
+def _comes(calls: list, actor) -> bool:
+    """Whether one of the calls, which must wait, is done when the actor has answered a later one; none may raise."""
+    ray.wait([actor.__ray_call__.remote(_nothing)], timeout=_SOON_S)  # never answered by one that is held up
+    done, _ = ray.wait(calls, timeout=_QUIET_S)
+    return any(_done(call) for call in done)
+
+
 def _is_done_soon(calls: list, actor, count: int = 1) -> bool:
-    """Whether so many of the calls are done in half a second, or in another after the actor, however busy, worked."""
-    done, _ = ray.wait(calls, num_returns=count, timeout=0.5)
+    """Whether so many of the calls are done soon after the actor, however busy, has answered a later one."""
+    done, _ = ray.wait(calls, num_returns=count, timeout=_QUIET_S)
     if len(done) < count:
         ray.wait([actor.__ray_call__.remote(_nothing)], timeout=_WAIT_S)
-        done, _ = ray.wait(calls, num_returns=count, timeout=0.5)
+        done, _ = ray.wait(calls, num_returns=count, timeout=_SOON_S)
     return len(done) == count
 
 
 def _done_soon(calls: list, actor, count: int = 1) -> bool:
     """The same, and none of them may raise."""
     done = _is_done_soon(calls, actor, count)
-    return sum(_done_within(call, 0) for call in calls) >= count and done
+    return sum(_done(call) for call in calls) >= count and done
 
 
 def _nothing(self) -> None:
     return None
 
 
-def _done_within(call, timeout_s: float) -> bool:
-    done, _ = ray.wait([call], timeout=timeout_s)
+def _done(call) -> bool:
+    done, _ = ray.wait([call], timeout=0)
     if done:
         try:
             ray.get(call)
@@ -199,8 +205,8 @@ def _need_no_polling(actor, while_what: str) -> None:
         return time.process_time()
 
     before = ray.get(actor.__ray_call__.remote(used), timeout=20)
-    time.sleep(1)
-    busy = ray.get(actor.__ray_call__.remote(used), timeout=20) - before
+    time.sleep(0.5)
+    busy = 2 * (ray.get(actor.__ray_call__.remote(used), timeout=20) - before)
     need(busy < 0.05, f"while {while_what}, it uses {busy:.2f} s of CPU time a second: it looks again and again.")
 
 

@@ -110,68 +110,54 @@ _GET = """async with self.changed:
             await self.changed.wait_for(lambda: self.items)
             self.changed.notify_all()
             return self.items.popleft()"""
-_TOTAL = """
-@ray.remote(num_cpus=0)
-def add_up(channel):
-    {worker}
+_REFUSING = """
+class Refusing(Closable):
+    async def put(self, item):
+        async with self.changed:
+            {body}
 
-def total(channel, numbers, workers):
-    adding = [add_up.remote(channel) for _ in range(workers)]
-    {send}
-    return {end}
-
-check("08.2", total)
+check("08.2", Refusing)
 """
-_ADD = "return sum(number or 0 for number in channel)"
-_SEND = """with channel.sender() as sender:
-        for number in numbers:
-            sender.send(number)
-    {after}"""
-_FAN_IN = """
-@ray.remote(num_cpus=0)
-def forward(source, out, close=False):
-    with out.sender() as sender:
-        for item in source:
-            sender.send(item)
-    if close:
-        out.close()
+_ROOM = "len(self.items) < self.capacity"
+_REFUSE = """
+            if self.closed:
+                raise {error}
+            self.push(item)
+            self.changed.notify_all()"""
+_LATEST = """
+class Latest:
+    def __init__(self):
+        self.number, self.value, self.closed = 0, None, False
+        self.changed = asyncio.Condition()
 
-@ray.remote(num_cpus=0)
-def close_after(out, forwarding):
-    ray.get(forwarding)
-    out.close()
+    async def put(self, value):
+        async with self.changed:
+            {put}
+            self.changed.{wake}()
 
-@ray.remote(num_cpus=0)
-def forward_all(sources, out):
-    with out.sender() as sender:
-        for source in sources:
-            for item in source:
-                sender.send(item)
-    out.close()
+    async def get(self, seen):
+        async with self.changed:
+            await self.changed.wait_for(lambda: {until})
+            if {end}:
+                raise {error}
+            {give}
 
-@ray.remote(num_cpus=0)
-def shuffle(source, out):
-    held = []
-    with out.sender() as sender:
-        for item in source:
-            held.append(item)
-            if len(held) == 2:
-                sender.send(held.pop())
-                sender.send(held.pop())
+    async def close(self):
+        async with self.changed:
+            self.closed = True
+            {closing}
 
-@ray.remote(num_cpus=0)
-def twice(source, out):
-    with out.sender() as sender:
-        for item in source:
-            sender.send(item)
-            sender.send(item)
-
-def fan_in(sources):
-    out = Channel(capacity=16)
-    {body}
-
-check("08.3", fan_in)
+check("08.3", Latest)
 """
+_RIGHT_LATEST = dict(
+    put="self.number, self.value = self.number + 1, value",
+    wake="notify_all",
+    until="self.number > seen or self.closed",
+    end="self.number <= seen",
+    error="EOFError",
+    give="return self.number, self.value",
+    closing="self.changed.notify_all()",
+)
 
 _CONNECT = """
 @ray.remote(num_cpus=0, enable_tensor_transport=True)
@@ -669,7 +655,7 @@ WRONG = {
         ('check("06.3", lambda make_actor, numbers, budget_mb: print(make_actor()))', "forget the return"),
     ],
     "08.1": [
-        ('check("08.1", Shelf)', "BoundedShelf(2) cannot be made"),
+        ('check("08.1", Box)', "BoundedShelf(2) cannot be made"),
         (_SHELF.format(put="self.items.append(item)", get="return self.items.popleft()"), "get raised"),
         (_SHELF.format(put=_PUT, get="return self.items.popleft() if self.items else None"), "came back at once"),
         (_SHELF.format(put=_PUT.replace("self.changed.notify_all()", "pass"), get=_GET), "not woken by a put"),
@@ -684,53 +670,90 @@ WRONG = {
             ),
             "looks again and again",
         ),
-        ('check("08.1", ray.remote(Shelf).remote())', "an actor already"),
+        ('check("08.1", ray.remote(Unbounded).remote())', "an actor already"),
     ],
     "08.2": [
-        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="pass"), end="sum(ray.get(adding))"), "has not come back"),
+        ('check("08.2", Closable)', "when the channel was closed still waits"),
         (
-            _TOTAL.format(worker=_ADD, send=_SEND.format(after="sender.send(None)"), end="sum(ray.get(adding))"),
-            "EndClosed: This sender is closed",
-        ),
-        (
-            _TOTAL.format(
-                worker="return sum(iter(channel.receiver().recv, 99))",
-                send=_SEND.format(after="channel.close()"),
-                end="sum(ray.get(adding))",
+            _REFUSING.format(
+                body=f"await self.changed.wait_for(lambda: {_ROOM})" + _REFUSE.format(error="ValueError('closed')")
             ),
-            "a worker raised klaw_course.channel.ChannelEnded",
+            "when the channel was closed still waits",
         ),
         (
-            _TOTAL.format(
-                worker="return sum(channel)", send=_SEND.format(after="channel.close()"), end="sum(ray.get(adding))"
+            _REFUSING.format(
+                body=f"await self.changed.wait_for(lambda: self.closed or {_ROOM})"
+                + _REFUSE.format(error="EOFError('closed')")
             ),
-            "a worker raised",
+            "raised EOFError: closed; ValueError is wanted",
         ),
-        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="None"), "forget the return"),
-        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="adding[0]"), "a reference"),
-        (_TOTAL.format(worker=_ADD, send=_SEND.format(after="channel.close()"), end="ray.get(adding[0])"), "it gave"),
-        ('check("08.2", lambda channel, numbers: sum(numbers))', "TypeError"),
+        (
+            _REFUSING.format(
+                body=f"await self.changed.wait_for(lambda: self.closed or {_ROOM})"
+                + _REFUSE.format(error="ValueError('closed')").replace("self.closed", f"not {_ROOM}")
+            ),
+            "a closed channel that has room was accepted",
+        ),
+        (
+            _REFUSING.format(
+                body=f"await self.changed.wait_for(lambda: self.closed or {_ROOM})" + "\n            self.push(item)"
+            ),
+            "when the channel was closed was accepted",
+        ),
+        (
+            _REFUSING.format(
+                body=f"await self.changed.wait_for(lambda: self.closed or {_ROOM})"
+                + _REFUSE.format(error="ValueError('closed')").replace("raise", "self.items.clear(); raise")
+            ),
+            "'two' was accepted before close",
+        ),
+        (_REFUSING.format(body="self.push(item); self.changed.notify_all()"), "a second item was accepted"),
+        ('check("08.2", Closable(1))', "a class is wanted"),
     ],
     "08.3": [
-        (_FAN_IN.format(body="forward_all.remote(sources, out); return out"), "while source 0 is silent"),
-        (_FAN_IN.format(body="[forward.remote(s, out) for s in sources]; return out"), "it does not end"),
-        (_FAN_IN.format(body="[forward.remote(s, out, True) for s in sources]; return out"), "two of three sources"),
+        ('check("08.3", Waiting)', "Latest() cannot be made"),
+        (_LATEST.format(**{**_RIGHT_LATEST, "until": "True", "end": "False"}), "came back before the first put"),
+        (_LATEST.format(**{**_RIGHT_LATEST, "wake": "notify"}), "each get(1) that waited still waits"),
         (
-            _FAN_IN.format(body="close_after.remote(out, [shuffle.remote(s, out) for s in sources]); return out"),
-            "not in its order",
+            _LATEST.format(**{**_RIGHT_LATEST, "until": "self.value is not None", "end": "False"}),
+            "nothing is newer than number 1",
         ),
         (
-            _FAN_IN.format(body="close_after.remote(out, [twice.remote(s, out) for s in sources]); return out"),
-            "different ones",
+            _LATEST.format(
+                **{
+                    **_RIGHT_LATEST,
+                    "give": "number, self.number = self.number, 0\n            return number, self.value",
+                }
+            ),
+            "get takes nothing away",
+        ),
+        (_LATEST.format(**{**_RIGHT_LATEST, "give": "return self.value"}), "(1, 'a') is wanted"),
+        (
+            _LATEST.format(
+                **{
+                    **_RIGHT_LATEST,
+                    "put": "await self.changed.wait_for(lambda: self.value is None)\n"
+                    "            self.number, self.value = self.number + 1, value",
+                }
+            ),
+            "put never waits",
         ),
         (
-            _FAN_IN.format(body="close_after.remote(out, [forward.remote(s, out) for s in sources])"),
-            "a Channel is wanted",
+            _LATEST.format(
+                **{**_RIGHT_LATEST, "put": "self.number, self.value = self.number + 1, value or self.value"}
+            ),
+            "(2, None) is wanted",
         ),
-        (_FAN_IN.format(body="return sources[0]"), "one of the sources"),
+        (_LATEST.format(**{**_RIGHT_LATEST, "closing": "pass"}), "when the stream was closed still waits"),
+        (_LATEST.format(**{**_RIGHT_LATEST, "end": "self.closed"}), "which has not seen number 5, raised EOFError"),
+        (_LATEST.format(**{**_RIGHT_LATEST, "error": "ValueError"}), "raised ValueError"),
         (
-            _FAN_IN.format(body="ray.get([forward.remote(s, out) for s in sources]); return out"),
-            "has not come back after 5 s",
+            _LATEST.format(**_RIGHT_LATEST).replace(
+                "await self.changed.wait_for(lambda: self.number > seen or self.closed)",
+                "pass\n        while not (self.number > seen or self.closed): await asyncio.sleep(0.01)\n"
+                "        async with self.changed:",
+            ),
+            "looks again and again",
         ),
     ],
     "10.1": [

@@ -1,0 +1,273 @@
+"""Checkers of lesson 09, Choosing a channel."""
+
+import contextlib
+import random
+import threading
+import time
+from functools import partial
+
+import ray
+
+from klaw_course.channel import Channel, ChannelClosed, ChannelEnded, ChannelError
+from klaw_course.check import need
+from klaw_course.wait import wait_until
+
+_WAIT_S = 3  # for what must come, and comes in milliseconds
+_QUIET_S = 0.4  # in which what must not come does not
+_VAIN_S = 2.5  # for which a worker waits for more, after everything was taken, before it is said to wait for ever
+_GATHER_S = 8  # in which the workers are born, and wait for numbers
+_SHIP_S = 10  # for a worker to come to an order, or to the end
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
+
+
+def total(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def total(channel, ...): ...")
+    for numbers, workers in (([1, 2, 3, 4, 5], 1), ([*range(1, 21), None, *range(1, 21)], 2)):
+        wanted = sum(number or 0 for number in numbers)
+        channel = Channel(capacity=4)
+        run = partial(answer, channel, _Numbers(numbers, channel, workers), workers)
+        in_vain = partial(_waits_for_more, channel, len(numbers))
+        try:
+            done, value = _in_time(run, [channel], 10 + _GATHER_S, in_vain)
+        finally:
+            channel.close()  # workers that still wait end
+        need(done, f"with {workers} worker(s) it has not come back: somebody waits for more numbers.")
+        need(not isinstance(value, ray.ObjectRef), "this is a reference; the sum is wanted.")
+        need(value is not None, "it gives None; did you forget the return?")
+        need(
+            value == wanted,
+            f"the sum of {len(numbers)} numbers is {wanted}; with {workers} worker(s) it gave {value!r}.",
+        )
+    return "the workers end because the channel is closed, and the sums are right."
+
+
+class _Numbers(list):
+    """A list whose iteration begins when all workers wait, so that each gets one of the first numbers.
+
+    Else one could take all of them before another is born, and its sum would be the whole.
+    """
+
+    def __init__(self, numbers: list, channel: Channel, workers: int):
+        super().__init__(numbers)
+        self._channel, self._workers = channel, workers
+
+    def __reduce__(self):
+        return _Numbers, (list(super().__iter__()), self._channel, self._workers)
+
+    def __iter__(self):
+        self._gather()
+        return super().__iter__()
+
+    def __getitem__(self, place):
+        self._gather()
+        return super().__getitem__(place)
+
+    def _gather(self) -> None:
+        deadline = time.monotonic() + _GATHER_S
+        while self._workers and time.monotonic() < deadline:
+            stats = self._channel.stats()
+            if stats["waiting_receivers"] >= self._workers or stats["closed"]:
+                break
+            time.sleep(0.02)
+        self._workers = 0  # they are waited for once
+
+
+def _waits_for_more(channel: Channel, count: int) -> bool:
+    """Whether ``count`` items were taken from a channel that is open, and a receiver waits for another."""
+    stats = channel.stats()
+    return bool(stats["taken"] >= count and stats["waiting_receivers"] and not stats["closed"])
+
+
+def _in_time(call, channels: list, seconds: float, in_vain=lambda: False):
+    """(whether it ended, what it gave). If it is late, the channels are closed: then what waits for them ends.
+
+    Late is after ``seconds``, or when ``in_vain()`` has been true for ``_VAIN_S``.
+    """
+    result = []
+
+    def run():
+        try:
+            result.append((call(), None))
+        except Exception as error:
+            result.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    began = hopeful = time.monotonic()
+    while thread.is_alive() and time.monotonic() < min(began + seconds, hopeful + _VAIN_S):
+        thread.join(0.1)
+        if not in_vain():
+            hopeful = time.monotonic()
+    ended = list(result)
+    if not ended:
+        for channel in channels:
+            channel.close()
+        thread.join(10)
+    if not ended:
+        return False, None
+    value, error = ended[0]
+    if isinstance(error, ray.exceptions.RayTaskError):
+        need(False, f"a worker raised {_last_line(error)}")
+    if isinstance(error, ChannelError):
+        need(False, f"{type(error).__name__}: {error}")
+    if error is not None:
+        raise error
+    return True, value
+
+
+class _Harbour:
+    """Ships orders, and remembers which; the first time that order 2 comes, it never answers."""
+
+    def __init__(self):
+        self.begun, self.shipped = [], []
+
+    def ship(self, order) -> bool:
+        self.begun.append(order)
+        if order == 2 and self.begun.count(2) == 1:
+            return False
+        self.shipped.append(order)
+        return True
+
+    def report(self) -> tuple[list, list]:
+        return self.begun, self.shipped
+
+
+class _Worker:
+    """Runs the answer in a process that can be killed."""
+
+    def work(self, answer, orders, harbour) -> None:
+        def ship(order):
+            if not ray.get(harbour.ship.remote(order)):
+                threading.Event().wait()  # until this process is killed
+
+        answer(orders, ship)
+
+
+def ship_all(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def ship_all(orders, ship): ...")
+    orders = Channel(capacity=10)
+    with orders.sender() as sender:
+        for order in range(6):
+            sender.send(order)
+    orders.close()
+    harbour = ray.remote(num_cpus=0)(_Harbour).remote()
+    first, second = (ray.remote(num_cpus=0)(_Worker).remote() for _ in range(2))
+    try:
+        ray.get([first.__ray_ready__.remote(), second.__ray_ready__.remote()], timeout=20)
+        dies = first.work.remote(answer, orders, harbour)
+        try:
+            wait_until(lambda: 2 in ray.get(harbour.report.remote())[0] or _done(dies), "order 2", _SHIP_S)
+        except TimeoutError:
+            need(False, f"after {_SHIP_S} s the worker has not come to order 2: call ship(order) for each of them.")
+        need(not _done(dies), "it returned before all orders were shipped: call ship(order) for each of them.")
+        told = time.monotonic() + _QUIET_S  # in which the channel hears of what was acknowledged
+        wait_until(lambda: time.monotonic() > told or orders.stats()["taken"] > 2, "the channel to be told")
+        ray.kill(first)
+        again = second.work.remote(answer, orders, harbour)
+        ended, _ = ray.wait([again], timeout=_SHIP_S)
+        begun, shipped = ray.get(harbour.report.remote())
+        _judge(begun, shipped)
+        need(ended, "all orders were shipped, but it does not come back: acknowledge the last ones, too.")
+        _done(again)
+    finally:
+        for actor in (first, second, harbour, orders._actor):
+            ray.kill(actor)
+    return "order 2 came again after the death of its worker, and each was shipped once."
+
+
+def _judge(begun: list, shipped: list) -> None:
+    lost = sorted(set(range(6)) - set(shipped))
+    need(
+        lost != [2],
+        "order 2 was being shipped when its worker died, and it is lost: it had been acknowledged already.",
+    )
+    need(not lost, f"of the orders 0 to 5 these were never shipped: {lost}.")
+    twice = sorted(order for order in set(shipped) if shipped.count(order) > 1)
+    need(not twice, f"ship had returned for these, and they came again: {twice}. Acknowledge each one after its ship.")
+
+
+def _done(call) -> bool:
+    """Whether it has ended; Wrong if it raised."""
+    done, _ = ray.wait([call], timeout=0)
+    if done:
+        try:
+            ray.get(call)
+        except ray.exceptions.RayTaskError as error:
+            need(False, f"a worker raised {_last_line(error)}")
+    return bool(done)
+
+
+def fan_in(answer) -> str:
+    need(callable(answer), f"a function is wanted, and this is {answer!r}; write def fan_in(sources): ...")
+    began, out = time.monotonic(), []
+    sources = [Channel(capacity=4) for _ in range(3)]
+    for source in sources:
+        source.stats()  # its process has been born
+    patience_s = min(10, 1 + 3 * (time.monotonic() - began))  # for what the answer starts; more if the machine is busy
+    try:
+        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 5)
+        need(in_time, "it has not come back after 5 s, and the sources have not ended: the work belongs into tasks.")
+        need(isinstance(merged, Channel), f"a Channel is wanted, and this is {merged!r}.")
+        out.append(merged)
+        need(merged not in sources, "this is one of the sources; a new channel is wanted.")
+        return _listen(sources, merged, patience_s)
+    finally:
+        for channel in [*sources, *out]:
+            channel.close()  # what waits for it ends
+
+
+def _listen(sources: list, merged: Channel, patience_s: float) -> str:
+    """Source 0 says nothing until all of 1 and 2 is there; then it is closed last."""
+    receiver, got = merged.receiver(prefetch=0), []
+    senders = [source.sender() for source in sources]
+    threads = [threading.Thread(target=_send, args=(senders[n], n), daemon=True) for n in (1, 2)]
+    for thread in threads:
+        thread.start()
+    with contextlib.suppress(TimeoutError, ChannelEnded):
+        while len(got) < 40:
+            got.append(receiver.recv(timeout=patience_s))
+    count = [sum(item[0] == n for item in got) for n in (1, 2)]
+    need(len(set(got)) == len(got), f"{len(got)} items came, {len(set(got))} different ones.")
+    need(len(got) == 40, f"while source 0 is silent, {len(got)} of the 40 items of 1 and 2 came: {count}.")
+    for thread in threads:
+        thread.join(_WAIT_S)
+    for n in (1, 2):
+        senders[n].close()
+        sources[n].close()
+    with contextlib.suppress(TimeoutError):
+        try:
+            got.append(receiver.recv(timeout=2 * _QUIET_S))
+            need(False, f"{got[-1]!r} came a second time.")
+        except ChannelEnded:
+            need(False, "it ended when two of three sources had ended.")
+    _send(senders[0], 0)
+    senders[0].close()
+    sources[0].close()
+    try:
+        while len(got) <= 60:
+            got.append(receiver.recv(timeout=patience_s))
+    except TimeoutError:
+        need(len(got) < 60, "all items came, but it does not end.")
+        need(False, f"{len(got)} of 60 items came, and then no more.")
+    except ChannelEnded:
+        pass
+    need(len(set(got)) == len(got) == 60, f"{len(got)} items came, {len(set(got))} different ones, of 60.")
+    for n in range(3):
+        numbers = [item[1] for item in got if item[0] == n]
+        need(numbers == sorted(numbers), f"of source {n} came {numbers[:8]}...: not in its order.")
+    return "60 items, each source's in its order, and the end after the last source's end."
+
+
+def _send(sender, source: int) -> None:
+    pause = random.Random(source)
+    with contextlib.suppress(ChannelClosed):  # the check has ended
+        for number in range(20):
+            time.sleep(pause.choice([0, 0, 0.02]))
+            sender.send((source, number))
+        sender.flush()
+
+
+CHECKERS = {"09.1": total, "09.2": ship_all, "09.3": fan_in}

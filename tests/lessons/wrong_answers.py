@@ -849,7 +849,6 @@ WRONG = {
         (_SHIP.format(**_SHIPS | {"loop": "ship(order)", "after": "receiver.ack()"}), "they came again: [0, 1]"),
         (_SHIP.format(**_SHIPS | {"orders": "[]"}), "returned before all orders"),
         (_SHIP.format(**_SHIPS | {"loop": "ship(order); ack()"}), "a worker raised NameError"),
-        ('check("09.2", lambda orders, ship: None)', "returned before all orders"),
     ],
     "09.3": [
         (_MERGE.format(body="forward_all.remote(sources, out); return out"), "while source 0 is silent"),

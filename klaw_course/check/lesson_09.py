@@ -10,7 +10,6 @@ import ray
 
 from klaw_course.channel import Channel, ChannelClosed, ChannelEnded, ChannelError
 from klaw_course.check import need
-from klaw_course.wait import wait_until
 
 _WAIT_S = 3  # for what must come, and comes in milliseconds
 _QUIET_S = 0.4  # in which what must not come does not
@@ -118,86 +117,85 @@ def _in_time(call, channels: list, seconds: float, in_vain=lambda: False):
     return True, value
 
 
-class _Harbour:
-    """Ships orders, and remembers which; the first time that order 2 comes, it never answers."""
+class _Worker:
+    """Runs the answer in a process that can be killed. It begins to ship order 2, and never comes to the end of it."""
 
     def __init__(self):
-        self.begun, self.shipped = [], []
+        self.begun = []
 
-    def ship(self, order) -> bool:
-        self.begun.append(order)
-        if order == 2 and self.begun.count(2) == 1:
-            return False
-        self.shipped.append(order)
-        return True
-
-    def report(self) -> tuple[list, list]:
-        return self.begun, self.shipped
-
-
-class _Worker:
-    """Runs the answer in a process that can be killed."""
-
-    def work(self, answer, orders, harbour) -> None:
+    def work(self, answer, orders: Channel) -> None:
         def ship(order):
-            if not ray.get(harbour.ship.remote(order)):
+            self.begun.append(order)
+            if order == 2:
                 threading.Event().wait()  # until this process is killed
 
         answer(orders, ship)
+
+    def has_begun(self) -> list:
+        return self.begun
 
 
 def ship_all(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def ship_all(orders, ship): ...")
     orders = Channel(capacity=10)
-    with orders.sender() as sender:
-        for order in range(6):
-            sender.send(order)
-    orders.close()
-    harbour = ray.remote(num_cpus=0)(_Harbour).remote()
-    first, second = (ray.remote(num_cpus=0)(_Worker).remote() for _ in range(2))
+    worker = ray.remote(num_cpus=0, max_concurrency=2)(_Worker).remote()
     try:
-        ray.get([first.__ray_ready__.remote(), second.__ray_ready__.remote()], timeout=20)
-        dies = first.work.remote(answer, orders, harbour)
-        try:
-            wait_until(lambda: 2 in ray.get(harbour.report.remote())[0] or _done(dies), "order 2", _SHIP_S)
-        except TimeoutError:
-            need(False, f"after {_SHIP_S} s the worker has not come to order 2: call ship(order) for each of them.")
-        need(not _done(dies), "it returned before all orders were shipped: call ship(order) for each of them.")
-        told = time.monotonic() + _QUIET_S  # in which the channel hears of what was acknowledged
-        wait_until(lambda: time.monotonic() > told or orders.stats()["taken"] > 2, "the channel to be told")
-        ray.kill(first)
-        again = second.work.remote(answer, orders, harbour)
-        ended, _ = ray.wait([again], timeout=_SHIP_S)
-        begun, shipped = ray.get(harbour.report.remote())
-        _judge(begun, shipped)
-        need(ended, "all orders were shipped, but it does not come back: acknowledge the last ones, too.")
-        _done(again)
+        with orders.sender() as sender:
+            for order in range(6):
+                sender.send(order)
+        orders.close()
+        _let_one_die(answer, orders, worker)
+        shipped, error = _let_another_work(answer, orders)
     finally:
-        for actor in (first, second, harbour, orders._actor):
-            ray.kill(actor)
+        ray.kill(worker)
+        ray.kill(orders._actor)  # what still waits for it ends
+    again = sorted({0, 1} & set(shipped)) + sorted({order for order in shipped if shipped.count(order) > 1})
+    hint = "order 2 was being shipped when its worker died, and it is lost: it had been acknowledged already."
+    need(shipped != [3, 4, 5], hint)
+    need(not again, f"ship had returned for these, and they came again: {again}. Acknowledge each one after its ship.")
+    lost = sorted({2, 3, 4, 5} - set(shipped))
+    need(not lost, f"of the orders 2 to 5 these were never shipped: {lost}.")
+    need(error != "late", "all orders were shipped, but it does not come back: acknowledge the last ones, too.")
+    need(not error, f"the next worker raised {error}")
     return "order 2 came again after the death of its worker, and each was shipped once."
 
 
-def _judge(begun: list, shipped: list) -> None:
-    lost = sorted(set(range(6)) - set(shipped))
-    need(
-        lost != [2],
-        "order 2 was being shipped when its worker died, and it is lost: it had been acknowledged already.",
-    )
-    need(not lost, f"of the orders 0 to 5 these were never shipped: {lost}.")
-    twice = sorted(order for order in set(shipped) if shipped.count(order) > 1)
-    need(not twice, f"ship had returned for these, and they came again: {twice}. Acknowledge each one after its ship.")
+def _let_one_die(answer, orders: Channel, worker) -> None:
+    """Kill the worker while it ships order 2, when the channel has heard of what was acknowledged by then."""
+    call = worker.work.remote(answer, orders)
+    deadline = time.monotonic() + 20
+    while 2 not in ray.get(worker.has_begun.remote(), timeout=20):
+        if ray.wait([call], timeout=0.02)[0]:
+            try:
+                ray.get(call)
+            except ray.exceptions.RayTaskError as error:
+                need(False, f"a worker raised {_last_line(error)}")
+            need(False, "it returned before all orders were shipped: call ship(order) for each of them.")
+        need(time.monotonic() < deadline, "in 20 s it has not come to order 2: call ship(order) for each of them.")
+    time.sleep(_QUIET_S)
+    ray.kill(worker)
 
 
-def _done(call) -> bool:
-    """Whether it has ended; Wrong if it raised."""
-    done, _ = ray.wait([call], timeout=0)
-    if done:
+def _let_another_work(answer, orders: Channel) -> tuple[list, str]:
+    """(what it shipped, the error); it is late when nothing new has come for a while after all was shipped."""
+    shipped, errors = [], []
+
+    def run():
         try:
-            ray.get(call)
-        except ray.exceptions.RayTaskError as error:
-            need(False, f"a worker raised {_last_line(error)}")
-    return bool(done)
+            answer(orders, shipped.append)
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}")
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + _SHIP_S
+    while thread.is_alive() and time.monotonic() < deadline:
+        thread.join(0.05)
+        if set(shipped) >= {2, 3, 4, 5}:
+            deadline = min(deadline, time.monotonic() + _WAIT_S)
+        if {0, 1} & set(shipped):
+            deadline = min(deadline, time.monotonic() + _QUIET_S)  # for the other of them
+    return list(shipped), "late" if thread.is_alive() else "".join(errors)
 
 
 def fan_in(answer) -> str:
@@ -208,8 +206,8 @@ def fan_in(answer) -> str:
         source.stats()  # its process has been born
     patience_s = min(10, 1 + 3 * (time.monotonic() - began))  # for what the answer starts; more if the machine is busy
     try:
-        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 5)
-        need(in_time, "it has not come back after 5 s, and the sources have not ended: the work belongs into tasks.")
+        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 3)
+        need(in_time, "it has not come back after 3 s, and the sources have not ended: the work belongs into tasks.")
         need(isinstance(merged, Channel), f"a Channel is wanted, and this is {merged!r}.")
         out.append(merged)
         need(merged not in sources, "this is one of the sources; a new channel is wanted.")
@@ -248,7 +246,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     sources[0].close()
     try:
         while len(got) <= 60:
-            got.append(receiver.recv(timeout=patience_s))
+            got.append(receiver.recv(timeout=patience_s if len(got) < 60 else min(patience_s, _WAIT_S)))
     except TimeoutError:
         need(len(got) < 60, "all items came, but it does not end.")
         need(False, f"{len(got)} of 60 items came, and then no more.")

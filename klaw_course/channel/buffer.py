@@ -11,7 +11,7 @@ from ray.util.metrics import Gauge
 from klaw_course.channel.items import Parcel, Stored
 from klaw_course.channel.state import Amount, Grant, Loan, State, Wish
 
-REPORT_S = 0.5  # after a change the metrics are set, once for all changes meanwhile
+REPORT_S = 2  # between two times that the metrics are set: Ray reports them every 10 s, and then forgets their values
 METRICS = {
     "klaw_channel_depth": "items that were accepted and not yet taken",
     "klaw_channel_sent": "items that were accepted so far",
@@ -139,7 +139,7 @@ class Buffer:
                 future.set_result(answer)
         if not self.reporting:
             self.reporting = True
-            asyncio.get_running_loop().call_later(REPORT_S, self._report)
+            self._report()
 
     def _keep(self, coroutine) -> asyncio.Task:
         task = asyncio.ensure_future(coroutine)
@@ -148,7 +148,8 @@ class Buffer:
         return task
 
     def _report(self) -> None:
-        self.reporting = False
+        """Set the metrics, now and from now on."""
+        asyncio.get_running_loop().call_later(REPORT_S, self._report)
         state = self.state
         values = state.depth(), state.sent, state.taken, len(state.want_credits), len(state.want_items)
         for gauge, value in zip(self.gauges.values(), values, strict=True):

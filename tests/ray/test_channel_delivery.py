@@ -262,7 +262,7 @@ def test_the_metrics_say_what_stats_says(measured):
             lines = [line for line in page.read().decode().splitlines() if "klaw_channel_" in line]
         lines = [line for line in lines if 'channel="measured"' in line]
         found = {line.split("klaw_channel_")[1].split("{")[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
-        return found if len(found) == 5 and found["taken"] else print(found)
+        return found if len(found) == 5 and found["taken"] else None
 
     found = wait_until(metrics, "the metrics to be reported", timeout_s=40)
     stats = measured.stats()

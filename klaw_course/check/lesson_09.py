@@ -8,7 +8,7 @@ from functools import partial
 
 import ray
 
-from klaw_course.channel import Channel, ChannelClosed, ChannelEnded, ChannelError
+from klaw_course.channel import Channel, ChannelEnded, ChannelError
 from klaw_course.check import need
 
 _WAIT_S = 3  # for what must come, and comes in milliseconds
@@ -220,26 +220,19 @@ def fan_in(answer) -> str:
 def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     """Source 0 says nothing until all of source 1 is there; then it is closed last."""
     receiver, got = merged.receiver(prefetch=0), []
-    senders = [source.sender() for source in sources]
-    thread = threading.Thread(target=_send, args=(senders[1], 1), daemon=True)
-    thread.start()
+    _start_to_send(sources[1], 1)
     with contextlib.suppress(TimeoutError, ChannelEnded):
         while len(got) < 20:
             got.append(receiver.recv(timeout=patience_s))
     need(len(set(got)) == len(got), f"{len(got)} items came, {len(set(got))} different ones.")
     need(len(got) == 20, f"while source 0 is silent, {len(got)} of the 20 items of source 1 came.")
-    thread.join(_WAIT_S)
-    senders[1].close()
-    sources[1].close()
     with contextlib.suppress(TimeoutError):
         try:
             got.append(receiver.recv(timeout=2 * _QUIET_S))
             need(False, f"{got[-1]!r} came a second time.")
         except ChannelEnded:
             need(False, "it ended when one of two sources had ended.")
-    _send(senders[0], 0)
-    senders[0].close()
-    sources[0].close()
+    _start_to_send(sources[0], 0)
     try:
         while len(got) <= 40:
             got.append(receiver.recv(timeout=patience_s if len(got) < 40 else min(patience_s, _WAIT_S)))
@@ -255,13 +248,19 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     return "40 items, each source's in its order, and the end after the last source's end."
 
 
-def _send(sender, source: int) -> None:
-    pause = random.Random(source)
-    with contextlib.suppress(ChannelClosed):  # the check has ended
-        for number in range(20):
-            time.sleep(pause.choice([0, 0, 0.02]))
-            sender.send((source, number))
-        sender.flush()
+def _start_to_send(source: Channel, number: int) -> None:
+    """Send 20 items and close the source, in a thread, for the answer's channel may have room for less."""
+
+    def run():
+        pause = random.Random(number)
+        with contextlib.suppress(ChannelError), source.sender() as sender:  # closed, once the check has ended
+            for place in range(20):
+                time.sleep(pause.choice([0, 0, 0.02]))
+                sender.send((number, place))
+        with contextlib.suppress(ChannelError):
+            source.close()
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 CHECKERS = {"09.1": total, "09.2": ship_all, "09.3": fan_in}

@@ -220,12 +220,13 @@ def fan_in(answer) -> str:
 def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     """Source 0 says nothing until all of source 1 is there; then it is closed last."""
     receiver, got = merged.receiver(prefetch=0), []
-    _start_to_send(sources[1], 1)
+    sending = _start_to_send(sources[1], 1)
     with contextlib.suppress(TimeoutError, ChannelEnded):
         while len(got) < 20:
             got.append(receiver.recv(timeout=patience_s))
     need(len(set(got)) == len(got), f"{len(got)} items came, {len(set(got))} different ones.")
     need(len(got) == 20, f"while source 0 is silent, {len(got)} of the 20 items of source 1 came.")
+    sending.join(_WAIT_S)  # source 1 is closed
     with contextlib.suppress(TimeoutError):
         try:
             got.append(receiver.recv(timeout=2 * _QUIET_S))
@@ -248,7 +249,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     return "40 items, each source's in its order, and the end after the last source's end."
 
 
-def _start_to_send(source: Channel, number: int) -> None:
+def _start_to_send(source: Channel, number: int) -> threading.Thread:
     """Send 20 items and close the source, in a thread, for the answer's channel may have room for less."""
 
     def run():
@@ -260,7 +261,9 @@ def _start_to_send(source: Channel, number: int) -> None:
         with contextlib.suppress(ChannelError):
             source.close()
 
-    threading.Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
 
 
 CHECKERS = {"09.1": total, "09.2": ship_all, "09.3": fan_in}

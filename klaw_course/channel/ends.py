@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import ray
 
-from klaw_course.channel.errors import ChannelBroken, ChannelError, ask, broken
+from klaw_course.channel.errors import ChannelBroken, ChannelError, ask, broken, copy_of
 from klaw_course.channel.loop import soon, start
 
 if TYPE_CHECKING:
@@ -45,17 +45,21 @@ class Waiter:
     def tell(self, value: object) -> None:
         self._future.set_result(value)
 
-    def deny(self, error: Exception) -> None:
-        self._future.set_exception(error)
+    def deny(self, error: ChannelError) -> None:
+        self._future.set_result(error)
 
     def done(self) -> bool:
         return self._future.done()
 
-    def result(self, timeout: float | None):
-        return self._future.result(timeout)
+    def result(self, timeout: float | None = 0) -> object:
+        value = self._future.result(timeout)
+        if isinstance(value, ChannelError):
+            raise copy_of(value)
+        return value
 
-    def wrapped(self) -> asyncio.Future:
-        return asyncio.wrap_future(self._future)
+    async def wait(self, timeout: float | None) -> object:
+        await asyncio.wait_for(asyncio.wrap_future(self._future), timeout)
+        return self.result()
 
 
 class End:
@@ -107,7 +111,7 @@ class End:
 
     async def _wait_async(self, waiter: Waiter, timeout: float | None):
         try:
-            return await asyncio.wait_for(waiter.wrapped(), timeout)
+            return await waiter.wait(timeout)
         except BaseException as error:
             raise self._abandoned(waiter, timeout, error) from None
 
@@ -130,7 +134,7 @@ class End:
     def _deny_all(self, why: ChannelError) -> None:
         """Let all who wait get this error. Called with the lock."""
         while self._waiters:
-            self._waiters.popleft().deny(type(why)(*why.args))
+            self._waiters.popleft().deny(why)
 
     # --- in the loop --------------------------------------------------------------------------------------------------
 
@@ -153,12 +157,12 @@ class End:
 
     def _break(self, error: ChannelError) -> None:
         with self._lock:
-            self._why = self._why or error
+            self._why = self._why or copy_of(error)
             self._deny_all(self._why)
 
     def _refuse_if_over(self) -> None:
         if self._why is not None:
-            raise type(self._why)(*self._why.args)
+            raise copy_of(self._why)
 
 
 def _in_task() -> bool:

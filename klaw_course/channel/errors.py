@@ -41,6 +41,11 @@ class ChannelBroken(ChannelError):
     __module__ = "klaw_course.channel"
 
 
+def copy_of(error: ChannelError) -> ChannelError:
+    """Make an error to be raised, or kept: one that was raised keeps the frames it went through, with their items."""
+    return type(error)(*error.args)
+
+
 def broken(error: Exception) -> ChannelBroken:
     """Make the error to be raised for one of Ray."""
     if isinstance(error, ray.exceptions.RayActorError):

@@ -97,15 +97,16 @@ def unpack(payload: bytes | Parcel) -> object:
 
 class _Pickler(ray.cloudpickle.CloudPickler):
     def __init__(self, file, buffers: list, refs: list):
-        super().__init__(file, protocol=5, buffer_callback=self._keep)
-        self._buffers, self._refs = buffers, refs
+        def goes_into_the_pickle(buffer: pickle.PickleBuffer) -> bool:
+            if buffer.raw().nbytes < APART:
+                return True
+            buffers.append(buffer)
+            return False
 
-    def _keep(self, buffer: pickle.PickleBuffer) -> bool:
-        """Tell whether a buffer goes into the pickle."""
-        if buffer.raw().nbytes < APART:
-            return True
-        self._buffers.append(buffer)
-        return False
+        # Not a method: in a circle with its pickler it would keep the item's arrays and references until Python's
+        # collector comes.
+        super().__init__(file, protocol=5, buffer_callback=goes_into_the_pickle)
+        self._refs = refs
 
     def reducer_override(self, obj: object):
         if isinstance(obj, (ray.ObjectRef, ActorHandle)):

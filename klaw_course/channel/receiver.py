@@ -201,7 +201,7 @@ class Receiver(End):
             self._serve()
 
     def _take_back(self, waiter: Waiter) -> None:
-        entry = waiter.result(0)
+        entry = waiter.result()
         if entry is not NOTHING:
             self._put_back(entry)
 

@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from klaw_course.channel.ends import End, Waiter, call_for, leave
-from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, ask
+from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, ask, copy_of
 from klaw_course.channel.items import Packed
 from klaw_course.channel.loop import later, start
 from klaw_course.channel.state import ABANDONED, CLOSED, LEFT, NO_WISH, NOTHING, Amount, Grant, Wish
@@ -186,7 +186,7 @@ class Sender(End):
         with self._lock:
             if isinstance(self._why, ChannelBroken) and (not self._left or not close):
                 self._left |= close
-                raise ChannelBroken(*self._why.args)
+                raise copy_of(self._why)
             if self._left or (not close and self._handed_over() == self._sent):
                 return None
             if close and not self._closing:

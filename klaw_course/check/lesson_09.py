@@ -206,8 +206,8 @@ def fan_in(answer) -> str:
         source.stats()  # its process has been born
     patience_s = min(10, 1 + 3 * (time.monotonic() - began))  # for what the answer starts; more if the machine is busy
     try:
-        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 3)
-        need(in_time, "it has not come back after 3 s, and the sources have not ended: the work belongs into tasks.")
+        in_time, merged = _in_time(lambda: answer(list(sources)), sources, 2)
+        need(in_time, "it has not come back after 2 s, and the sources have not ended: the work belongs into tasks.")
         need(isinstance(merged, Channel), f"a Channel is wanted, and this is {merged!r}.")
         out.append(merged)
         need(merged not in sources, "this is one of the sources; a new channel is wanted.")
@@ -236,7 +236,7 @@ def _listen(sources: list, merged: Channel, patience_s: float) -> str:
     _start_to_send(sources[0], 0)
     try:
         while len(got) <= 40:
-            got.append(receiver.recv(timeout=patience_s if len(got) < 40 else min(patience_s, _WAIT_S)))
+            got.append(receiver.recv(timeout=patience_s if len(got) < 40 else patience_s / 2))
     except TimeoutError:
         need(len(got) < 40, "all items came, but it does not end.")
         need(False, f"{len(got)} of 40 items came, and then no more.")

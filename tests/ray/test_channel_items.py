@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import ray
 from klaw_course import cluster
 from klaw_course.channel import Channel, ChannelEnded
 from klaw_course.cluster import Node
+from klaw_course.observe import store
 from klaw_course.wait import wait_until
 
 
@@ -158,6 +161,60 @@ def test_references_and_channels_travel_in_items(peer):
         sender.send({"refs": [ray.put(41)], "back": back})
     assert back.receiver().recv(timeout=20) == 42
     ray.get(done)
+
+
+@ray.remote(num_cpus=0)
+class Thrifty:
+    """A process in which Python's collector does not tidy up what others leave."""
+
+    def __init__(self):
+        gc.disable()
+
+    def send(self, channel, count):
+        with channel.sender() as sender:
+            for number in range(count):
+                sender.send({"ref": ray.put(np.full(10**6, number))})
+                sender.send({"ref": ray.put(np.full(10**6, number)), "array": np.full(10**6, number)})
+        channel.close()
+
+    def receive(self, channel):
+        return [int(ray.get(item["ref"])[0]) for item in channel.receiver()]
+
+
+@ray.remote(num_cpus=0)
+class AsyncThrifty:
+    def __init__(self):
+        gc.disable()
+
+    async def receive(self, channel):
+        return [int((await item["ref"])[0]) async for item in channel.receiver()]
+
+
+@pytest.mark.parametrize("kind", [Thrifty, AsyncThrifty], ids=["thread", "coroutine"])
+def test_when_an_item_was_taken_and_dropped_what_it_refers_to_is_freed(kind):
+    channel, before = Channel(4), store.settled().used_mb
+    sender, receiver = Thrifty.remote(), kind.remote()
+    ray.get(channel._actor.__ray_call__.remote(lambda self: gc.disable()))
+    got = receiver.receive.remote(channel)
+    ray.get(sender.send.remote(channel, 4), timeout=30)
+    assert ray.get(got, timeout=30) == [0, 0, 1, 1, 2, 2, 3, 3]
+    wait_until(lambda: store.now().used_mb < before + 1, "the objects to be freed", timeout_s=10)
+
+
+def test_neither_an_item_nor_an_end_is_kept_until_the_collector_comes():
+    gc.disable()
+    try:
+        channel = Channel(4)
+        array, sender, receiver = np.zeros(10**5), channel.sender(), channel.receiver()
+        kept = [weakref.ref(thing) for thing in (array, sender, receiver)]
+        sender.send(array)
+        sender.close()
+        channel.close()
+        assert [len(item) for item in receiver] == [10**5]
+        del array, sender, receiver
+        wait_until(lambda: all(ref() is None for ref in kept), "them to go", timeout_s=5)
+    finally:
+        gc.enable()
 
 
 def test_a_large_item_outlives_its_sender_unless_the_sender_owns_it():

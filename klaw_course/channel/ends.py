@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
 import time
@@ -87,6 +88,21 @@ class End:
     def _untold(self) -> list:
         return []
 
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        self.close()
+
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     def _wait(self, waiter: Waiter, timeout: float | None):
@@ -150,6 +166,13 @@ class End:
     def _number(self) -> int:
         self._numbers += 1
         return self._numbers - 1
+
+    async def _tell_channel(self, call) -> None:
+        with contextlib.suppress(ChannelBroken):  # whoever waits for an answer is told so
+            await ask(call)
+
+    async def _withdraw(self, number: int) -> None:
+        await self._tell_channel(lambda: self._actor.withdraw.remote(self._id, number))
 
     def _on_join(self) -> None:
         self._joined = True

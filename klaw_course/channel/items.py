@@ -11,6 +11,8 @@ import ray
 from ray.actor import ActorHandle
 
 APART = 2**15  # bytes of a buffer (an array's data) from which on it is not copied into the rest
+BATCH = 512  # items in a batch, at most
+PUSH_BYTES = 2**23  # a batch that has as many bytes is sent on
 PLAIN = (bytes, str, int, float, bool, type(None))  # what the quickest way is enough for
 
 
@@ -80,6 +82,33 @@ class Packed:
         if not self._buffers and not self._refs:
             return self._head
         return Parcel(self._head, [bytes(buffer.raw()) for buffer in self._buffers], self._refs)
+
+
+class Batch:
+    """Items that wait to be sent on: pairs (bytes, payload)."""
+
+    def __init__(self):
+        self._pairs, self._bytes = [], 0
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def add(self, size: int, payload: object) -> None:
+        self._pairs.append((size, payload))
+        self._bytes += size
+
+    def is_full(self) -> bool:
+        return len(self._pairs) >= BATCH or self._bytes >= PUSH_BYTES
+
+    def take(self) -> list:
+        """Give the first ones, as many as go in a call."""
+        count = size = 0
+        while count < min(BATCH, len(self._pairs)) and size < PUSH_BYTES:
+            size += self._pairs[count][0]
+            count += 1
+        first, self._pairs = self._pairs[:count], self._pairs[count:]
+        self._bytes -= size
+        return first
 
 
 def unpack(payload: bytes | Parcel) -> object:

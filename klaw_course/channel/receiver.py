@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import weakref
 from bisect import insort
@@ -82,18 +81,6 @@ class Receiver(End):
                 self._deny_all(self._why)
                 self._ready.clear()  # so that it cannot be taken here as well
                 soon(start, leave(self._actor, self._id, self._taken))
-
-    def __enter__(self) -> Receiver:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Receiver:
-        return self
-
-    async def __aexit__(self, *_) -> None:
-        self.close()
 
     def __iter__(self) -> Receiver:
         return self
@@ -253,10 +240,6 @@ class Receiver(End):
                     waiter.tell(NOTHING)
         self._changed()
 
-    async def _withdraw(self, number: int) -> None:
-        with contextlib.suppress(ChannelBroken):  # the call that it is about says it
-            await ask(lambda: self._actor.withdraw.remote(self._id, number))
-
     def _tell(self, at_once: bool = False) -> None:
         """See to it that the channel is told soon what was taken. Called with the lock."""
         if at_once or len(self._taken) >= self._many:
@@ -273,8 +256,7 @@ class Receiver(End):
                 start(self._settle(taken, []))
 
     async def _settle(self, taken: list, back: list) -> None:
-        with contextlib.suppress(ChannelBroken):  # the next call says it
-            await ask(lambda: self._actor.settle.remote(self._id, taken, back))
+        await self._tell_channel(lambda: self._actor.settle.remote(self._id, taken, back))
 
     def _untold(self) -> list:
         return self._taken

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from typing import TYPE_CHECKING
 
 from klaw_course.channel.ends import End, Waiter, call_for, leave
-from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, ask, copy_of
-from klaw_course.channel.items import Packed
+from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, copy_of
+from klaw_course.channel.items import BATCH, PUSH_BYTES, Batch, Packed
 from klaw_course.channel.loop import later, start
 from klaw_course.channel.state import ABANDONED, CLOSED, LEFT, NO_WISH, NOTHING, Amount, Grant, Wish
 
 if TYPE_CHECKING:
     from klaw_course.channel import Channel
 
-BATCH = 512  # items in a batch, at most
-PUSH_BYTES = 2**23  # a batch that has as many bytes is sent on
 IN_FLIGHT = 4  # batches that are on their way
 IDLE_S = 0.02  # after which a sender that does nothing gives its credits back
 
@@ -35,8 +32,7 @@ class Sender(End):
         self._by_reference_from = settings["by_reference_from"]
         self._most = 2 * min(BATCH, self._capacity)
         self._credits, self._credit_bytes = 0, 0
-        self._batch: list = []  # pairs (bytes, payload)
-        self._bytes, self._sent = 0, 0
+        self._batch, self._sent = Batch(), 0
         self._unanswered: dict[int, int] = {}  # number of a call to the number of its first item
         self._in_flight, self._waiting_call, self._withdrawn, self._idle_due = 0, None, False, False
         self._flushing: list[tuple[int, Waiter]] = []  # who waits until as many items are handed over
@@ -99,15 +95,6 @@ class Sender(End):
         if waiter := self._handing_over(close=True):
             await self._wait_async(waiter, timeout)
 
-    def __enter__(self) -> Sender:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Sender:
-        return self
-
     async def __aexit__(self, *_) -> None:
         await self.close_async()
 
@@ -163,12 +150,10 @@ class Sender(End):
             with self._lock:
                 if self._left or self._closing:
                     raise EndClosed("This sender was closed meanwhile.")
-                self._batch.append((packed.size, payload))
-                self._bytes += packed.size
+                self._batch.add(packed.size, payload)
                 self._sent += 1
                 put = True
-                full = len(self._batch) >= BATCH or self._bytes >= PUSH_BYTES
-                if not self._in_flight or (full and self._in_flight < IN_FLIGHT):
+                if self._may_push():
                     self._changed()
         finally:
             if not put:
@@ -206,10 +191,10 @@ class Sender(End):
             self._pump_due = False
             if not self._joined or self._left:
                 return
-            while self._batch and (not self._in_flight or (self._has_much() and self._in_flight < IN_FLIGHT)):
+            while len(self._batch) and self._may_push():
                 self._in_flight += 1
                 wanted = 0 if self._why else max(0, self._most - self._credits)
-                self._call_push(self._next_batch(), wish=Wish(Amount(wanted, self._bytes_wanted())))
+                self._call_push(self._batch.take(), wish=Wish(Amount(wanted, self._bytes_wanted())))
             if trials := [waiter for waiter in self._waiters if waiter.trial and waiter.asked is None]:
                 self._ask_for_credits(trials, wait=False)
             elif self._waiters and self._waiting_call is None and not self._in_flight:
@@ -217,7 +202,7 @@ class Sender(End):
             elif not self._waiters and self._waiting_call is not None and not self._withdrawn:
                 self._withdrawn = True
                 start(self._withdraw(self._waiting_call))
-            if self._batch or self._in_flight or self._waiters:
+            if len(self._batch) or self._in_flight or self._waiters:
                 return
             if self._closing:
                 self._left = True
@@ -228,17 +213,8 @@ class Sender(End):
                 self._idle_due = True
                 later(IDLE_S, _idle, weakref.ref(self), self._sent)
 
-    def _has_much(self) -> bool:
-        return len(self._batch) >= BATCH or self._bytes >= PUSH_BYTES
-
-    def _next_batch(self) -> list:
-        count = size = 0
-        while count < min(BATCH, len(self._batch)) and size < PUSH_BYTES:
-            size += self._batch[count][0]
-            count += 1
-        items, self._batch = self._batch[:count], self._batch[count:]
-        self._bytes -= size
-        return items
+    def _may_push(self) -> bool:
+        return not self._in_flight or (self._batch.is_full() and self._in_flight < IN_FLIGHT)
 
     def _bytes_wanted(self) -> int:
         return 0 if self._in_bytes is None else max(0, min(PUSH_BYTES, self._in_bytes) - self._credit_bytes)
@@ -298,10 +274,6 @@ class Sender(End):
             self._flushing.remove(pair)
             pair[1].tell(True)
 
-    async def _withdraw(self, number: int) -> None:
-        with contextlib.suppress(ChannelBroken):  # the call that it is about says it
-            await ask(lambda: self._actor.withdraw.remote(self._id, number))
-
     async def _finish(self) -> None:
         await leave(self._actor, self._id, [])
         with self._lock:
@@ -320,7 +292,7 @@ def _idle(sender: weakref.ref, sent: int) -> None:
     if living := sender():
         with living._lock:
             living._idle_due = False
-            busy = living._batch or living._in_flight or living._waiters or living._sent != sent or living._left
+            busy = len(living._batch) or living._in_flight or living._waiters or living._sent != sent or living._left
             if not busy and living._credits:
                 living._call_push([], back=living._all_credits())
         if busy:

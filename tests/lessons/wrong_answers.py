@@ -159,6 +159,83 @@ _RIGHT_LATEST = dict(
     closing="self.changed.notify_all()",
 )
 
+_ADD_UP = """
+@ray.remote(num_cpus=0)
+def add_up(channel):
+    {worker}
+
+def total(channel, numbers, workers):
+    adding = [add_up.remote(channel) for _ in range(workers)]
+    {send}
+    return {end}
+
+check("09.1", total)
+"""
+_ADDS = "return sum(number or 0 for number in channel)"
+_SENDS = """with channel.sender() as sender:
+        for number in numbers:
+            sender.send(number)
+    {after}"""
+_MERGE = """
+@ray.remote(num_cpus=0)
+def forward(source, out, close=False):
+    with out.sender() as sender:
+        for item in source:
+            sender.send(item)
+    if close:
+        out.close()
+
+@ray.remote(num_cpus=0)
+def close_after(out, forwarding):
+    try:
+        ray.get(forwarding)
+    finally:
+        out.close()
+
+@ray.remote(num_cpus=0)
+def forward_all(sources, out):
+    with out.sender() as sender:
+        for source in sources:
+            for item in source:
+                sender.send(item)
+    out.close()
+
+@ray.remote(num_cpus=0)
+def shuffle(source, out):
+    held = []
+    with out.sender() as sender:
+        for item in source:
+            held.append(item)
+            if len(held) == 2:
+                sender.send(held.pop())
+                sender.send(held.pop())
+
+@ray.remote(num_cpus=0)
+def twice(source, out):
+    with out.sender() as sender:
+        for item in source:
+            sender.send(item)
+            sender.send(item)
+
+def fan_in(sources):
+    out = Channel(capacity=16)
+    {body}
+
+check("09.3", fan_in)
+"""
+
+_SHIP = """
+def ship_all(orders, ship):
+    receiver = orders.receiver({mode})
+    {before}
+    for order in {orders}:
+        {loop}
+    {after}
+
+check("09.2", ship_all)
+"""
+_SHIPS = dict(mode="manual=True", before="pass", orders="receiver", loop="ship(order); receiver.ack()", after="pass")
+
 _CONNECT = """
 @ray.remote(num_cpus=0, enable_tensor_transport=True)
 class MyMaker:
@@ -754,6 +831,56 @@ WRONG = {
                 "        async with self.changed:",
             ),
             "looks again and again",
+        ),
+    ],
+    "09.1": [
+        (
+            _ADD_UP.format(worker=_ADDS, send=_SENDS.format(after="pass"), end="sum(ray.get(adding))"),
+            "has not come back",
+        ),
+        (
+            _ADD_UP.format(worker=_ADDS, send=_SENDS.format(after="sender.send(None)"), end="sum(ray.get(adding))"),
+            "EndClosed: This sender is closed",
+        ),
+        (
+            _ADD_UP.format(
+                worker="return sum(channel)", send=_SENDS.format(after="channel.close()"), end="sum(ray.get(adding))"
+            ),
+            "a worker raised",
+        ),
+        (_ADD_UP.format(worker=_ADDS, send=_SENDS.format(after="channel.close()"), end="None"), "forget the return"),
+        (_ADD_UP.format(worker=_ADDS, send=_SENDS.format(after="channel.close()"), end="adding[0]"), "a reference"),
+        (
+            _ADD_UP.format(worker=_ADDS, send=_SENDS.format(after="channel.close()"), end="ray.get(adding[0])"),
+            "it gave",
+        ),
+        ('check("09.1", lambda channel, numbers: sum(numbers))', "TypeError"),
+    ],
+    "09.2": [
+        (_SHIP.format(**_SHIPS | {"loop": "receiver.ack(); ship(order)"}), "acknowledged already"),
+        (_SHIP.format(**_SHIPS | {"loop": "ship(order)"}), "they came again: [0, 1]"),
+        (_SHIP.format(**_SHIPS | {"orders": "[]"}), "returned before all orders"),
+        (_SHIP.format(**_SHIPS | {"loop": "ship(order); ack()"}), "a worker raised NameError"),
+    ],
+    "09.3": [
+        (_MERGE.format(body="forward_all.remote(sources, out); return out"), "while source 0 is silent"),
+        (_MERGE.format(body="[forward.remote(s, out) for s in sources]; return out"), "it does not end"),
+        (_MERGE.format(body="[forward.remote(s, out, True) for s in sources]; return out"), "one of two sources"),
+        (
+            _MERGE.format(body="close_after.remote(out, [shuffle.remote(s, out) for s in sources]); return out"),
+            "not in its order",
+        ),
+        (
+            _MERGE.format(body="close_after.remote(out, [twice.remote(s, out) for s in sources]); return out"),
+            "different ones",
+        ),
+        (
+            _MERGE.format(body="close_after.remote(out, [forward.remote(s, out) for s in sources])"),
+            "a Channel is wanted",
+        ),
+        (
+            _MERGE.format(body="ray.get([forward.remote(s, out) for s in sources]); return out"),
+            "has not come back after 2 s",
         ),
     ],
     "10.1": [

@@ -79,7 +79,7 @@ class Receiver(End):
             if not self._left:
                 self._left, self._why = True, EndClosed("This receiver is closed.")
                 self._deny_all(self._why)
-                self._ready.clear()  # so that it cannot be taken here as well
+                self._ready.clear()  # the channel gives it to another
                 soon(start, leave(self._actor, self._id, self._taken))
 
     def __iter__(self) -> Receiver:

@@ -163,7 +163,7 @@ def test_a_second_driver_finds_a_detached_channel_and_unavailable_is_not_dead():
         command = [sys.executable, "-c", textwrap.dedent(DRIVER), ray.get_runtime_context().gcs_address]
         driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         receiver = outbox.receiver()
-        assert [receiver.recv(timeout=60) for _ in range(100)] == list(range(100))
+        assert [receiver.recv(timeout=30) for _ in range(100)] == list(range(100))
         printed = driver.communicate(timeout=60)[0]
         assert json.loads(printed.splitlines()[-1]) == list(range(100))
         outbox.close()

@@ -176,10 +176,12 @@ def test_an_interrupted_wait_leaves_a_channel_that_works(interrupt, where, monke
             elif where == "send":
                 for number in range(3):
                     sender.send(number)
+            began = time.monotonic()
             with pytest.raises(KeyboardInterrupt):
                 interrupt()
                 wait = {"send": lambda timeout: sender.send("x", timeout), "recv": receiver.recv, "flush": sender.flush}
                 wait[where](timeout=20)
+            assert time.monotonic() - began < 10
     finally:
         signal.signal(signal.SIGALRM, before)
         signal.signal(signal.SIGINT, ignored)
@@ -287,6 +289,32 @@ def test_a_cancelled_recv_async_loses_nothing_and_takes_nothing():
         await asyncio.gather(task, return_exceptions=True)
         await sender.send_async("for the other")
         assert await other.recv_async(timeout=5) == "for the other"
+
+    asyncio.run(run())
+
+
+def test_a_coroutine_that_is_cancelled_when_it_has_just_got_something_gives_it_back():
+    async def run():
+        channel = Channel(1)
+        sender, receiver, other = channel.sender(), channel.receiver(prefetch=1), channel.receiver(prefetch=0)
+
+        async def cancelled(waiting, *get_something):
+            task = asyncio.create_task(waiting)
+            await asyncio.sleep(0.2)
+            for call in get_something:  # this loop does nothing meanwhile, so that the coroutine does not know it yet
+                call()
+            time.sleep(0.2)
+            task.cancel()
+            assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
+
+        await cancelled(receiver.recv_async(), lambda: sender.send("item"), sender.flush)
+        assert await receiver.recv_async(timeout=5) == "item"
+        receiver.close()
+        await sender.send_async("fills it", timeout=5)
+        await cancelled(sender.send_async("never sent"), lambda: other.recv(timeout=5))
+        other.close()
+        works(channel, 1)  # with another sender, for the credit is nobody's
+        await sender.close_async(timeout=5)
 
     asyncio.run(run())
 

@@ -84,7 +84,7 @@ def latest(answer) -> str:
         need(not _comes(viewers, state), "get(1) came back, though nothing is newer than number 1; it waits.")
         _need_put(state, None)
         for viewer in viewers:
-            _need_newest(_answer(viewer, state), (2, None), "after put(None) each get(1) that waited")
+            _need_newest(_answer(viewer, state), (2, None), "after put(None) a get(1) that waited")
         for value in "cde":
             _need_put(state, value)
         _need_newest(_answer(state.get.remote(2), state), (5, "e"), "after five values get(2)")

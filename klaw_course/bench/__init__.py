@@ -16,11 +16,12 @@ CPUS = 2  # of the cluster
 
 
 @contextlib.contextmanager
-def own_cluster(**node_options) -> Iterator[None]:
+def own_cluster(nodes: int = 1, **node_options) -> Iterator[None]:
     """Start a private cluster that replaces the one that this process may have, and stop it at the end.
 
     Args:
-        node_options: of its one node, such as ``store_mb``; see ``cluster.Node``.
+        nodes: how many; more than one are simulated on this machine, each with a store and processes of its own.
+        node_options: of each, such as ``store_mb``; see ``cluster.Node``.
 
     Raises:
         RuntimeError: it did not start, or is one of yours.
@@ -28,7 +29,8 @@ def own_cluster(**node_options) -> Iterator[None]:
     from klaw_course import cluster
 
     try:
-        if cluster.start(cluster.Node("head", cpus=CPUS, **node_options)).attached:
+        names = ["head", *(f"node {number}" for number in range(1, nodes))]
+        if cluster.start(*(cluster.Node(name, cpus=CPUS, **node_options) for name in names)).attached:
             raise RuntimeError("This would load your own cluster; unset KLAW_RAY_ADDRESS.")
         yield
     finally:

@@ -31,7 +31,8 @@ SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times few
 def ways() -> dict[str, Callable]:
     """Make the ways: name to ``run(size, n, room, batch)``, which gives the seconds for n messages of size bytes.
 
-    Needs a cluster. Two actors are made, which take part in all of them; they end with the last way.
+    Needs a cluster. Two actors are made, which take part in all of them; they end with the last way. If the cluster has
+    another node, a way leads there, with a third actor.
     """
     import ray
     from ray.util.queue import Queue
@@ -53,11 +54,16 @@ def ways() -> dict[str, Callable]:
             ray.get(refs[0])
 
     node = ray.get_runtime_context().get_node_id()
-    near = Peer.options(label_selector={"ray.io/node-id": node})  # on one node, whatever the cluster has
-    producer, consumer = near.remote(), near.remote()
-    ray.get([producer.__ray_ready__.remote(), consumer.__ray_ready__.remote()])
+    others = [other["NodeID"] for other in ray.nodes() if other["Alive"] and other["NodeID"] != node]
 
-    def pair(make, put, get):
+    def peer(node):
+        actor = Peer.options(label_selector={"ray.io/node-id": node}).remote()
+        ray.get(actor.__ray_ready__.remote())
+        return actor
+
+    producer, consumer = peer(node), peer(node)  # on one node, whatever the cluster has
+
+    def pair(make, put, get, consumer=consumer):
         def run(size, n, room, batch):
             passed = make(size, room)  # and wait until it is there, for a birth takes longer than a run
             began = time.perf_counter()
@@ -110,6 +116,7 @@ def ways() -> dict[str, Callable]:
     def shared(size, room):
         return ray.get(producer.do.remote(sides.make_shared, consumer, node, size))
 
+    far = {"Channel, to another node": pair(channel, sides.send, sides.receive, peer(others[0]))} if others else {}
     return {
         "Queue, one at a time": pair(queue, sides.queue_put, sides.queue_get),
         "Queue, batch calls": pair(queue, sides.queue_put_batches, sides.queue_get_batches),
@@ -118,6 +125,7 @@ def ways() -> dict[str, Callable]:
         "Channel, acknowledged by hand": pair(channel, sides.send, sides.receive_and_acknowledge),
         "Channel, 4 senders": pair(channel, partial(sides.send_as, 4), sides.receive),
         "Channel, 16 senders": pair(channel, partial(sides.send_as, 16), sides.receive),
+        **far,
         "actor calls, a window": one_sided(producer, sides.call_in_window, consumer),
         "ray.put, ray.get": one_sided(producer, sides.put_refs, consumer),
         "streaming generator": one_sided(consumer, sides.read_stream, producer),
@@ -128,7 +136,7 @@ def ways() -> dict[str, Callable]:
 
 
 def run(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[str, float]]:
-    """Measure all ways at all sizes, on a cluster that replaces the one that this process may have.
+    """Measure all ways at all sizes, on a cluster of two nodes that replaces the one that this process may have.
 
     Args:
         rounds: measured runs of each, 1 or more; the median counts. A shorter run before warms up.
@@ -143,7 +151,7 @@ def run(rounds: int = 3, sizes: list[str] | None = None) -> dict[str, dict[str, 
     """
     if rounds < 1 or not set(sizes or SIZES) <= set(SIZES):
         raise ValueError(f"Cannot measure rounds={rounds!r} of {sizes!r}; give 1 or more, and of {', '.join(SIZES)}.")
-    with own_cluster(store_mb=512):
+    with own_cluster(nodes=2, store_mb=512):
         return measure(ways(), rounds, sizes)
 
 

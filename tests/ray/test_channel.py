@@ -98,7 +98,7 @@ def check_part(got, senders):
 # --- once, in order, bounded, to the end ------------------------------------------------------------------------------
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(
     senders=strategies.integers(1, 3),
     receivers=strategies.integers(1, 3),
@@ -273,7 +273,7 @@ def test_at_most_once_loses_what_a_dead_receiver_was_handed():
     assert not set(took) & set(rest) and set(rest) < set(range(4, 20))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_senders_and_receivers_killed_at_random(seed):
     chance = np.random.default_rng(seed)
     channel = Channel(int(chance.integers(1, 20)))

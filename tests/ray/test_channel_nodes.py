@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import ray
 
+from klaw_course.bench import channel as channel_bench
 from klaw_course.channel import Channel
 
 
@@ -36,3 +37,9 @@ def test_sender_channel_and_receiver_each_on_another_node(three_nodes, owner, si
     items, where = ray.get(got, timeout=60)
     assert items == [(number, size, number) for number in range(8)]
     assert where == nodes[2]
+
+
+def test_the_benchmark_has_a_way_to_another_node_where_there_is_one(three_nodes):
+    ways = channel_bench.ways()
+    rates = channel_bench.measure({"far": ways["Channel, to another node"]}, sizes=["1 MB"], shorter=10, warm=False)
+    assert rates["far"]["1 MB"] > 0

@@ -65,7 +65,7 @@ class Buffer:
         """Give the data of a large item that was lent, for its owner has died; None if they are lost."""
         receiver = self.state.receivers.get(who)
         entry = receiver.lent.get(position) if receiver else None
-        return entry[2].parcel if entry else None
+        return entry[2].parcel.to_send() if entry and entry[2].parcel else None
 
     async def stay(self, who: str) -> None:
         """End when that one leaves. Its process owns the result: if it dies, Ray tells whoever awaits the result."""

@@ -34,6 +34,11 @@ class Parcel(NamedTuple):
         finally:
             _open.refs = before
 
+    def to_send(self) -> Parcel:
+        """Give the same, so that it pickles: from the store come views of its memory, which do not."""
+        head = self.head if isinstance(self.head, bytes) else pickle.PickleBuffer(self.head)
+        return Parcel(head, [pickle.PickleBuffer(buffer) for buffer in self.buffers], self.refs)
+
 
 class Stored:
     """An item whose parcel is in the object store.

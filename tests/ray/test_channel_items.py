@@ -238,3 +238,14 @@ def test_a_large_item_outlives_its_sender_unless_the_sender_owns_it():
     channels["sender"].close()
     with pytest.raises(ChannelEnded):
         receivers["sender"].recv(timeout=20)
+
+
+def test_the_channel_can_hand_out_the_data_that_it_keeps_of_a_large_item():
+    """What a receiver asks for when it hears that the owner has died; here without a death."""
+    channel = Channel(4)
+    with channel.sender() as sender:
+        sender.send(np.ones(10**6))
+    receiver = channel.receiver(manual=True)
+    assert len(receiver.recv(timeout=20)) == 10**6
+    parcel = ray.get(channel._actor.parcel.remote(receiver._id, 0), timeout=20)
+    assert parcel.open().sum() == 10**6

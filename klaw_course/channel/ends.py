@@ -17,6 +17,7 @@ import ray
 
 from klaw_course.channel.errors import ChannelBroken, ChannelError, ask, broken, copy_of
 from klaw_course.channel.loop import soon, start
+from klaw_course.cluster._ray import is_worker
 
 if TYPE_CHECKING:
     from klaw_course.channel import Channel
@@ -190,8 +191,7 @@ class End:
 
 def _in_task() -> bool:
     """Tell whether this process works for a task, not for a driver or an actor."""
-    context = ray.get_runtime_context()
-    return context.get_task_id() is not None and context.get_actor_id() is None
+    return is_worker() and ray.get_runtime_context().get_actor_id() is None
 
 
 def _try_result(waiter: Waiter, timeout: float) -> None:

@@ -53,6 +53,12 @@ def _module(path: str, *needed: str):
 # --- handles and functions -------------------------------------------------------------------------------------------
 
 
+def is_worker() -> bool:
+    """Tell whether this process runs tasks or an actor. (``get_task_id`` would print a warning in a driver.)"""
+    module = _module("ray._private.worker", "global_worker", "WORKER_MODE")
+    return _found(module.global_worker, "mode") == module.WORKER_MODE
+
+
 def is_actor_handle(value: object) -> bool:
     """Tell whether a value is the handle of an actor, also through Ray Client."""
     kinds = (_found(ray, "actor", "ActorHandle"), _module("ray.util.client.common").ClientActorHandle)

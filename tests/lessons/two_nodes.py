@@ -84,7 +84,7 @@ def hold() -> None:
     (folder / "token").write_text(secrets.token_hex(32))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "KLAW_RAY"))}
     access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
-    started = {"RAY_TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0"}
+    started = {"RAY_TMPDIR": str(folder), "TMPDIR": str(folder), "RAY_USAGE_STATS_ENABLED": "0"}
     isolate()
     nodes = []
     try:

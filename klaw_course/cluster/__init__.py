@@ -23,7 +23,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import re
-import textwrap
 
 import ray
 
@@ -106,7 +105,7 @@ def start(
     except BaseException:  # an interruption, too
         _end()
         raise
-    print(textwrap.fill(str(_current), 78, break_long_words=False, break_on_hyphens=False))  # as wide as a page
+    print(_current)
     return _current
 
 

@@ -1,8 +1,5 @@
 """A notebook must leave nothing behind and listen on loopback only, its answers are checked, and none is forgotten.
 
-``make test`` runs two things at a time, each in a process of its own: notebooks in one, tests in the other, and the
-deeper notebooks in whichever is done first. What each process has seen reaches the summary through the first one.
-
 The suite runs in an environment of its own: what the user's variables say about Ray clusters does not reach it, and
 what it writes does not reach the user's home.
 """
@@ -63,34 +60,8 @@ def pytest_runtest_call(item):
     return result
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Two that are alike would meet in what they are sensitive to, such as times of a busy machine."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Kinds(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return "tests" if ".ipynb::" not in nodeid else "deeper" if "/deeper/" in nodeid else "lessons"
-
-    return Kinds(config, log)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node, error):
-    """Take over what a process of the suite has seen."""
-    seen = getattr(node, "workeroutput", {}).get("seen", {"ran": {}, "faults": []})
-    _ran.update({Path(path): said for path, said in seen["ran"].items()})
-    _faults.extend(fault for fault in seen["faults"] if fault not in _faults)
-
-
 def pytest_sessionfinish(session, exitstatus):
     """After a full run the notebooks that ran must be those on disk: one that is not collected would go unnoticed."""
-    if _state_of_the_users_token() != _token_before:
-        _faults.append(f"A test wrote {_token_of_the_user}, a file of whoever runs the suite.")
-    if hasattr(session.config, "workeroutput"):
-        ran = {str(path): said for path, said in _ran.items()}
-        session.config.workeroutput["seen"] = {"ran": ran, "faults": _faults}
-        return
     option = session.config.option
     full = session.config.args_source == pytest.Config.ArgsSource.TESTPATHS
     chosen = option.keyword or option.markexpr or option.collectonly or option.deselect or option.ignore
@@ -98,12 +69,14 @@ def pytest_sessionfinish(session, exitstatus):
         there = {path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
         if forgotten := sorted(path.name for path in there ^ set(_ran)):
             _faults.append(f"{len(_ran)} notebooks ran, but not the same as in notebooks/: {', '.join(forgotten)}.")
+    if _state_of_the_users_token() != _token_before:
+        _faults.append(f"A test wrote {_token_of_the_user}, a file of whoever runs the suite.")
     if _faults:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter):
-    for path, said in sorted(_ran.items()):
+    for path, said in _ran.items():
         terminalreporter.write_line(f"{path.name}: {said}")
     for fault in _faults:
         terminalreporter.write_line(fault, red=True)

@@ -48,7 +48,7 @@ def connect(address: str) -> Cluster:
             environment.keep_to_loopback()  # else Ray would look for the cluster at the machine's outer address
         logging.getLogger("ray.client_builder").setLevel(logging.ERROR)  # which logging_level does not reach
         more = {} if through_client else dict(logging_level=logging.ERROR, log_to_driver=True)
-        context = ray.init(address=address, **more)
+        context = _init(address, more)
         info = {"webui_url": context.dashboard_url} if through_client else context.address_info
         url = info["webui_url"] or ""
         url = f"http://{url}" if url and "://" not in url else url
@@ -73,6 +73,20 @@ def disconnect() -> None:
         ray.shutdown()
     finally:
         environment.put_back()
+
+
+def _init(address: str, more: dict) -> object:
+    """Call ``ray.init``, once more if the process that the head starts for each ray:// client died at its birth.
+
+    Ray 2.60 forks it from a process full of gRPC threads: about 1 of 30 died before it had written a line.
+    """
+    for last in (False, False, True):
+        try:
+            return ray.init(address=address, **more)
+        except ConnectionError as error:
+            if last or "Starting Ray client server failed" not in str(error):
+                raise
+            ray.shutdown()
 
 
 def _lacks(url: str) -> str:

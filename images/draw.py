@@ -165,7 +165,7 @@ def cluster_anatomy() -> str:
         "The driver sends the task straight to that worker, which may also be one on another node.",
         "Object stores copy results from node to node, where they are needed.",
     )
-    p.text(56, 686.5, "A cluster has one head node and any number of worker nodes. Workers come and go.", size=14)
+    p.text(56, 686.5, "A cluster has one head node and any number of worker nodes. Worker processes come and go.", size=14)
     return p.svg()
 
 
@@ -249,7 +249,7 @@ def task_life(part: int) -> str:
     p.number(worker + 22, y[7], number[7])
     p.number(worker, y[8], number[8])
     p.text(worker + 18, y[8] + 5, "f()", size=14)
-    p.text(worker + 14, y[8] + 25, "loads", "modules", size=14, step=16)
+    p.text(worker + 14, y[8] + 25, "modules,", "once", size=14, step=16)
     if part > 1:
         p.box(driver - 5, y[8], 10, y[10] - y[8], color=RED, rx=2, thick=1.4)
         p.text(driver + 14, y[8] + 12, "ray.get waits", size=14)
@@ -376,7 +376,7 @@ def nested_ownership() -> str:
     kept = ("Its bytes are in the object store. Worker 1", "made them, but their owner, the driver, lives.")
     p.text(232, 414, *kept, size=14, anchor="middle", step=21)
     p.box(456, 368, 424, 112, "inner's result: lost with its owner", color=GREY, dash=DASH)
-    lost = ("Its bytes are there, too, not in worker 1,", "and are lost all the same: ray.get raises")
+    lost = ("Its bytes are in the object store, too,", "yet they are lost: ray.get raises")
     p.text(668, 414, *lost, size=14, anchor="middle", step=21)
     p.text(668, 456, "OwnerDiedError", size=14, bold=True, anchor="middle")
     return p.svg()

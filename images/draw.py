@@ -165,7 +165,9 @@ def cluster_anatomy() -> str:
         "The driver sends the task straight to that worker, which may also be one on another node.",
         "Object stores copy results from node to node, where they are needed.",
     )
-    p.text(56, 686.5, "A cluster has one head node and any number of worker nodes. Worker processes come and go.", size=14)
+    p.text(
+        56, 686.5, "A cluster has one head node and any number of worker nodes. Worker processes come and go.", size=14
+    )
     return p.svg()
 
 

@@ -42,9 +42,10 @@ class Buffer:
     async def push(self, who: str, number: int, known: int, items: list, back: Amount, wish: Wish) -> Grant | None:
         """``State.push``; before that, make large items independent of their sender."""
         if self.settings["owner"] == "channel":
-            stored = [item for _, item in items if isinstance(item, Stored)]
+            bundles = {item.bundle for _, item in items if isinstance(item, Stored)}
             try:
-                await asyncio.gather(*[item.adopt() for item in stored])
+                for bundle in bundles:
+                    await bundle.fetch_async()
             except ray.exceptions.ObjectLostError:
                 return None  # the sender is dead, and had not handed this over
         return await self._answer(who, number, lambda: self.state.push(who, number, known, items, back, wish))
@@ -128,6 +129,9 @@ class Buffer:
         """Do a step, and wait for the answer to this call, which may come from a later one."""
         future = self.waiting.setdefault((who, number), asyncio.get_running_loop().create_future())
         self._step(step)
+        if future.done():
+            await asyncio.sleep(0)  # whoever has waited for this step is answered first
+            return future.result()
         return await asyncio.shield(future)
 
     def _step(self, step: Callable) -> None:

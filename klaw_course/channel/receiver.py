@@ -114,7 +114,8 @@ class Receiver(End):
         try:
             if isinstance(payload, Stored):
                 try:
-                    payload = ray.get(payload.ref, timeout=deadline and max(0, deadline - time.monotonic()))
+                    payload.bundle.fetch(deadline and max(0, deadline - time.monotonic()))
+                    payload = payload.parcel
                 except ray.exceptions.ObjectLostError as error:
                     parcel = answer_of(lambda: self._actor.parcel.remote(self._id, position))
                     payload = self._found(parcel, error)
@@ -132,7 +133,8 @@ class Receiver(End):
             if isinstance(payload, Stored):
                 try:
                     left = deadline and max(0, deadline - time.monotonic())
-                    payload = await asyncio.wait_for(_value(payload.ref), left)
+                    await asyncio.wait_for(payload.bundle.fetch_async(), left)
+                    payload = payload.parcel
                 except ray.exceptions.ObjectLostError as error:
                     parcel = await ask(lambda: self._actor.parcel.remote(self._id, position))
                     payload = self._found(parcel, error)
@@ -282,10 +284,6 @@ class Lease:
 
     async def __aexit__(self, *error) -> None:
         self.__exit__(*error)
-
-
-async def _value(ref: ray.ObjectRef) -> object:
-    return await ref
 
 
 async def _pull(receiver: weakref.ref, actor, who: str, number: int, most: int, wait: bool, taken: list) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
+import ray
+
 from klaw_course.channel.ends import End, Waiter, call_for, leave
-from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, copy_of
-from klaw_course.channel.items import BATCH, PUSH_BYTES, Batch, Packed
+from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, broken, copy_of
+from klaw_course.channel.items import BATCH, PUSH_BYTES, Batch, Packed, bundled
 from klaw_course.channel.loop import later, start
 from klaw_course.channel.state import ABANDONED, CLOSED, LEFT, NO_WISH, NOTHING, Amount, Grant, Wish
 
@@ -244,9 +246,10 @@ class Sender(End):
             return self._actor.push.remote(self._id, number, min(self._unanswered), items, back, wish)
 
         try:
+            items = bundled(items, self._by_reference_from)
             grant = await call_for(weakref.ref(self), call)
-        except ChannelError as error:
-            self._break(error)
+        except (ChannelError, ray.exceptions.RayError) as error:  # of Ray: the store and its disk are full
+            self._break(error if isinstance(error, ChannelError) else broken(error))
             return
         with self._lock:
             del self._unanswered[number]

@@ -147,6 +147,11 @@ def bundled(items: list, by_reference_from: int) -> list:
     ]
 
 
+def bundles_of(items: list) -> list[Bundle]:
+    """Give the bundles that the items of a batch are in, each once, in order."""
+    return list(dict.fromkeys(payload.bundle for _, payload in items if isinstance(payload, Stored)))
+
+
 def unpack(payload: bytes | Parcel) -> object:
     """Give the item.
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-import ray
-
 from klaw_course.channel.ends import End, Waiter, call_for, leave
-from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, broken, copy_of
+from klaw_course.channel.errors import FAILURES, ChannelBroken, ChannelClosed, ChannelError, EndClosed, broken, copy_of
 from klaw_course.channel.items import BATCH, PUSH_BYTES, Batch, Packed, bundled, bundles_of
 from klaw_course.channel.loop import later, start
 from klaw_course.channel.state import ABANDONED, CLOSED, LEFT, NO_WISH, NOTHING, Amount, Grant, Wish
@@ -249,8 +247,8 @@ class Sender(End):
             items = bundled(items, self._by_reference_from)
             data = [bundle.ref for bundle in bundles_of(items)] if self._in_channel else []
             grant = await call_for(weakref.ref(self), call)
-        except (ChannelError, ray.exceptions.RayError) as error:  # of Ray: the store and its disk are full
-            self._break(error if isinstance(error, ChannelError) else broken(error))
+        except FAILURES as error:
+            self._break(broken(error))
             return
         with self._lock:
             del self._unanswered[number]

@@ -23,7 +23,7 @@ SIZES = {
     "100 B": (100, 20_000, 10_000, 100),
     "10 KB": (10_000, 5_000, 1_000, 50),
     "1 MB": (10**6, 200, 64, 8),
-    "10 MB": (10**7, 60, 8, 2),
+    "10 MB": (10**7, 200, 8, 2),
 }
 SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times fewer messages, but 20 at least
 

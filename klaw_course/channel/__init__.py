@@ -73,7 +73,8 @@ class Channel:
         capacity: items between ``send`` and ``recv``, at most; 1 or more.
         capacity_bytes: bytes of these items, at most. A larger item is refused by ``send``.
         senders: after so many have closed or died, the channel is closed; only ``close`` does it if left out.
-        by_reference_from: bytes of an item from which on it goes through the object store.
+        by_reference_from: bytes of an item from which on it goes through the object store. Items of less than 4 MB that
+            are sent on together share an object there: an array that is kept from one keeps them all, 8 MB or so.
         owner: of such an object. With ``"channel"`` it outlives its sender's process: the channel keeps its data on the
             node where the channel is. With ``"sender"`` the data go to the receiver only, and if the sender's process
             dies, the receiver gets ``ray.exceptions.OwnerDiedError``.

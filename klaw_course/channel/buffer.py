@@ -8,7 +8,7 @@ from collections.abc import Callable
 import ray
 from ray.util.metrics import Gauge
 
-from klaw_course.channel.items import Parcel, Stored
+from klaw_course.channel.items import Parcel, bundles_of
 from klaw_course.channel.state import Amount, Grant, Loan, State, Wish
 
 REPORT_S = 2  # between two times that the metrics are set: Ray reports them every 10 s, and then forgets their values
@@ -39,14 +39,10 @@ class Buffer:
         self.gauges = {name: Gauge(name, text, ("channel",)).set_default_tags(tags) for name, text in METRICS.items()}
         self.reporting = False
 
-    async def push(self, who: str, number: int, known: int, items: list, back: Amount, wish: Wish) -> Grant | None:
-        """``State.push``; before that, make large items independent of their sender."""
-        if self.settings["owner"] == "channel":
-            stored = [item for _, item in items if isinstance(item, Stored)]
-            try:
-                await asyncio.gather(*[item.adopt() for item in stored])
-            except ray.exceptions.ObjectLostError:
-                return None  # the sender is dead, and had not handed this over
+    async def push(self, who: str, number: int, known: int, items: list, back: Amount, wish: Wish, *data) -> Grant:
+        """``State.push``. Large items come with their data, which stay here: they outlive the sender then."""
+        for bundle, parcels in zip(bundles_of(items), data, strict=False):  # no data if the sender is to own them
+            bundle.parcels = parcels
         return await self._answer(who, number, lambda: self.state.push(who, number, known, items, back, wish))
 
     async def pull(self, who: str, number: int, most: int, wait: bool, taken: list) -> Loan:
@@ -128,6 +124,9 @@ class Buffer:
         """Do a step, and wait for the answer to this call, which may come from a later one."""
         future = self.waiting.setdefault((who, number), asyncio.get_running_loop().create_future())
         self._step(step)
+        if future.done():
+            await asyncio.sleep(0)  # whoever has waited for this step is answered first
+            return future.result()
         return await asyncio.shield(future)
 
     def _step(self, step: Callable) -> None:

@@ -46,8 +46,13 @@ def copy_of(error: ChannelError) -> ChannelError:
     return type(error)(*error.args)
 
 
-def broken(error: Exception) -> ChannelBroken:
+FAILURES = (ChannelError, ray.exceptions.RayError)  # for instance, the store and its disk are full
+
+
+def broken(error: Exception) -> ChannelError:
     """Make the error to be raised for one of Ray."""
+    if isinstance(error, ChannelError):
+        return error
     if isinstance(error, ray.exceptions.RayActorError):
         return ChannelBroken(f"The channel's actor died, with what it held: {type(error).__name__}.")
     return ChannelBroken(f"The channel failed: {str(error).strip().splitlines()[-1]}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import pickle
 import threading
+from itertools import count
 from typing import NamedTuple
 
 import ray
 from ray.actor import ActorHandle
 
 APART = 2**15  # bytes of a buffer (an array's data) from which on it is not copied into the rest
+ALONE = 2**22  # bytes of an item from which on it goes into the store alone, straight from where it is
 BATCH = 512  # items in a batch, at most
 PUSH_BYTES = 2**23  # a batch that has as many bytes is sent on
 PLAIN = (bytes, str, int, float, bool, type(None))  # what the quickest way is enough for
@@ -35,26 +37,43 @@ class Parcel(NamedTuple):
             _open.refs = before
 
     def to_send(self) -> Parcel:
-        """Give the same, so that it pickles: from the store come views of its memory, which do not."""
-        head = self.head if isinstance(self.head, bytes) else pickle.PickleBuffer(self.head)
+        """Give the same, so that it pickles, and without a copy: from the store come views of its memory."""
+        small = isinstance(self.head, bytes) and len(self.head) < APART
+        head = self.head if small else pickle.PickleBuffer(self.head)
         return Parcel(head, [pickle.PickleBuffer(buffer) for buffer in self.buffers], self.refs)
 
 
-class Stored:
-    """An item whose parcel is in the object store.
+class Bundle:
+    """Parcels that are one object in the store. Items that are pickled together share it afterwards, as before.
 
-    Whoever adopts it keeps the parcel's bytes in the store, without a copy, also when the process that has put it there
-    has died: then the reference is worth nothing, but ``parcel`` is.
+    Whoever has fetched them keeps their bytes in the store, without a copy, also when the process that has put them
+    there has died: then ``ref`` is worth nothing, but ``parcels`` are.
     """
 
     def __init__(self, ref: ray.ObjectRef):
-        self.ref, self.parcel = ref, None
+        self.ref, self.parcels = ref, None
 
     def __reduce__(self):
-        return Stored, (self.ref,)
+        return Bundle, (self.ref,)
 
-    async def adopt(self) -> None:
-        self.parcel = await self.ref
+    def fetch(self, timeout: float | None) -> None:
+        if self.parcels is None:
+            self.parcels = ray.get(self.ref, timeout=timeout)
+
+    async def fetch_async(self) -> None:
+        if self.parcels is None:
+            self.parcels = await self.ref
+
+
+class Stored(NamedTuple):
+    """An item whose parcel is in the object store."""
+
+    bundle: Bundle
+    place: int
+
+    @property
+    def parcel(self) -> Parcel | None:
+        return self.bundle.parcels[self.place] if self.bundle.parcels else None
 
 
 class Packed:
@@ -81,10 +100,9 @@ class Packed:
 
     def payload(self, by_reference_from: int) -> bytes | Parcel | Stored:
         """Copy the item to where it stays until it is received: what becomes of it here no longer matters."""
-        if self.size >= by_reference_from:
-            head = pickle.PickleBuffer(self._head) if len(self._head) >= APART else self._head
-            return Stored(ray.put(Parcel(head, self._buffers, self._refs)))
-        if not self._buffers and not self._refs:
+        if self.size >= max(by_reference_from, ALONE):
+            return Stored(Bundle(ray.put([Parcel(self._head, self._buffers, self._refs).to_send()])), 0)
+        if not self._buffers and not self._refs and self.size < by_reference_from:
             return self._head
         return Parcel(self._head, [bytes(buffer.raw()) for buffer in self._buffers], self._refs)
 
@@ -100,20 +118,43 @@ class Batch:
 
     def add(self, size: int, payload: object) -> None:
         self._pairs.append((size, payload))
-        self._bytes += size
+        self._bytes += _on_its_way(size, payload)
 
     def is_full(self) -> bool:
         return len(self._pairs) >= BATCH or self._bytes >= PUSH_BYTES
 
     def take(self) -> list:
         """Give the first ones, as many as go in a call."""
-        count = size = 0
-        while count < min(BATCH, len(self._pairs)) and size < PUSH_BYTES:
-            size += self._pairs[count][0]
-            count += 1
-        first, self._pairs = self._pairs[:count], self._pairs[count:]
+        length = size = 0
+        while length < min(BATCH, len(self._pairs)) and size < PUSH_BYTES:
+            size += _on_its_way(*self._pairs[length])
+            length += 1
+        first, self._pairs = self._pairs[:length], self._pairs[length:]
         self._bytes -= size
         return first
+
+
+def _on_its_way(size: int, payload: object) -> int:
+    """Count the bytes that an item adds to its batch; of those that are in the store already, 16 go in a call."""
+    return PUSH_BYTES // 16 if isinstance(payload, Stored) else size
+
+
+def bundled(items: list, by_reference_from: int) -> list:
+    """Put those items of a batch that are large into the store, together: an object costs more than a megabyte."""
+    large = [size >= by_reference_from and isinstance(payload, Parcel) for size, payload in items]
+    if not any(large):
+        return items
+    parcels = [payload.to_send() for (_, payload), is_large in zip(items, large, strict=True) if is_large]
+    bundle, places = Bundle(ray.put(parcels)), count()
+    return [
+        (size, Stored(bundle, next(places)) if is_large else payload)
+        for (size, payload), is_large in zip(items, large, strict=True)
+    ]
+
+
+def bundles_of(items: list) -> list[Bundle]:
+    """Give the bundles that the items of a batch are in, each once, in order."""
+    return list(dict.fromkeys(payload.bundle for _, payload in items if isinstance(payload, Stored)))
 
 
 def unpack(payload: bytes | Parcel) -> object:

@@ -13,6 +13,7 @@ import ray
 from klaw_course.channel.ends import End, Waiter, call_for, leave
 from klaw_course.channel.errors import ChannelBroken, ChannelEnded, ChannelError, EndClosed, answer_of, ask
 from klaw_course.channel.items import Stored, unpack
+from klaw_course.channel.lease import Lease
 from klaw_course.channel.loop import later, soon, start
 from klaw_course.channel.state import LEFT, Loan
 
@@ -36,6 +37,7 @@ class Receiver(End):
         self._ready: list = []  # entries (position, bytes, payload) that were lent to this receiver
         self._taken: list[int] = []  # positions of which the channel is not yet told
         self._unacknowledged: list[int] = []
+        self._opening = 0  # entries that somebody has got, and not yet opened
         self._pull_number, self._withdrawn, self._telling, self._began = None, False, False, False
         self._many = max(1, channel._settings["capacity"] // 4)  # not told, they may be what a sender waits for
         super().__init__(channel, {"redeliver": redeliver})
@@ -114,7 +116,8 @@ class Receiver(End):
         try:
             if isinstance(payload, Stored):
                 try:
-                    payload = ray.get(payload.ref, timeout=deadline and max(0, deadline - time.monotonic()))
+                    payload.bundle.fetch(deadline and max(0, deadline - time.monotonic()))
+                    payload = payload.parcel
                 except ray.exceptions.ObjectLostError as error:
                     parcel = answer_of(lambda: self._actor.parcel.remote(self._id, position))
                     payload = self._found(parcel, error)
@@ -132,7 +135,8 @@ class Receiver(End):
             if isinstance(payload, Stored):
                 try:
                     left = deadline and max(0, deadline - time.monotonic())
-                    payload = await asyncio.wait_for(_value(payload.ref), left)
+                    await asyncio.wait_for(payload.bundle.fetch_async(), left)
+                    payload = payload.parcel
                 except ray.exceptions.ObjectLostError as error:
                     parcel = await ask(lambda: self._actor.parcel.remote(self._id, position))
                     payload = self._found(parcel, error)
@@ -145,6 +149,7 @@ class Receiver(End):
         with self._lock:
             self._refuse_if_over()
             if self._ready and not self._waiters:
+                self._opening += 1
                 return self._ready.pop(0)
             waiter = Waiter(trial=trial)
             self._waiters.append(waiter)
@@ -162,6 +167,7 @@ class Receiver(End):
         """Give back an entry which could not be opened now, or take it, if it never will be; the error to be raised."""
         late = isinstance(error, (ray.exceptions.GetTimeoutError, asyncio.TimeoutError))
         with self._lock:
+            self._opened()
             if isinstance(error, (TypeError, ray.exceptions.ObjectLostError)):
                 self._taken.append(entry[0])
                 self._tell()
@@ -172,6 +178,7 @@ class Receiver(End):
     def _took(self, position: int, item: object) -> object:
         """Note that an item is taken, or waits for its ``ack``."""
         with self._lock:
+            self._opened()
             if self._left:
                 self._refuse_if_over()  # what it had goes to another
             if self._manual:
@@ -182,6 +189,12 @@ class Receiver(End):
                     self._tell()
         return item
 
+    def _opened(self) -> None:
+        """Note that an entry is open; now it can be told, by the call that asks for more. Called with the lock."""
+        self._opening -= 1
+        if not self._opening:
+            self._changed()
+
     def _put_back(self, entry: tuple) -> None:
         if not self._left:
             insort(self._ready, entry, key=lambda entry: entry[0])
@@ -190,6 +203,7 @@ class Receiver(End):
     def _take_back(self, waiter: Waiter) -> None:
         entry = waiter.result()
         if entry is not NOTHING:
+            self._opened()
             self._put_back(entry)
 
     def _late(self, timeout: float) -> str:
@@ -198,6 +212,7 @@ class Receiver(End):
     def _serve(self) -> None:
         """Give entries to those who wait, in turn. Called with the lock."""
         while self._waiters and self._ready:
+            self._opening += 1
             self._waiters.popleft().give(self._ready.pop(0))
 
     # --- in the loop --------------------------------------------------------------------------------------------------
@@ -211,7 +226,7 @@ class Receiver(End):
             trial = any(waiter.trial for waiter in self._waiters)
             ahead = self._prefetch if self._began else 0
             if self._pull_number is None:
-                if self._waiters or len(self._ready) < ahead:
+                if self._waiters or (len(self._ready) < ahead and not self._opening):
                     number = self._pull_number = self._number()
                     most = max(self._prefetch, len(self._waiters))
                     taken, self._taken = self._taken, []
@@ -260,32 +275,6 @@ class Receiver(End):
 
     def _untold(self) -> list:
         return self._taken
-
-
-class Lease:
-    """An item that is acknowledged at the end of a ``with``; see ``Receiver.lease``."""
-
-    def __init__(self, receiver: Receiver, timeout: float | None):
-        self._receiver, self._timeout, self._position = receiver, timeout, None
-
-    def __enter__(self) -> object:
-        self._position, item = self._receiver._receive(self._timeout)
-        return item
-
-    def __exit__(self, kind, error, trace) -> None:
-        taken, back = ([self._position], []) if kind is None else ([], [self._position])
-        soon(start, self._receiver._settle(taken, back))
-
-    async def __aenter__(self) -> object:
-        self._position, item = await self._receiver._receive_async(self._timeout)
-        return item
-
-    async def __aexit__(self, *error) -> None:
-        self.__exit__(*error)
-
-
-async def _value(ref: ray.ObjectRef) -> object:
-    return await ref
 
 
 async def _pull(receiver: weakref.ref, actor, who: str, number: int, most: int, wait: bool, taken: list) -> None:

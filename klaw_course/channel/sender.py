@@ -6,8 +6,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 from klaw_course.channel.ends import End, Waiter, call_for, leave
-from klaw_course.channel.errors import ChannelBroken, ChannelClosed, ChannelError, EndClosed, copy_of
-from klaw_course.channel.items import BATCH, PUSH_BYTES, Batch, Packed
+from klaw_course.channel.errors import FAILURES, ChannelBroken, ChannelClosed, ChannelError, EndClosed, broken, copy_of
+from klaw_course.channel.items import BATCH, PUSH_BYTES, Batch, Packed, bundled, bundles_of
 from klaw_course.channel.loop import later, start
 from klaw_course.channel.state import ABANDONED, CLOSED, LEFT, NO_WISH, NOTHING, Amount, Grant, Wish
 
@@ -29,7 +29,7 @@ class Sender(End):
     def __init__(self, channel: Channel, needs_receivers: bool):
         settings = channel._settings
         self._capacity, self._in_bytes = settings["capacity"], settings["capacity_bytes"]
-        self._by_reference_from = settings["by_reference_from"]
+        self._by_reference_from, self._in_channel = settings["by_reference_from"], settings["owner"] == "channel"
         self._most = 2 * min(BATCH, self._capacity)
         self._credits, self._credit_bytes = 0, 0
         self._batch, self._sent = Batch(), 0
@@ -241,12 +241,14 @@ class Sender(End):
 
     async def _push(self, number: int, items: list, back: Amount, wish: Wish) -> None:
         def call():
-            return self._actor.push.remote(self._id, number, min(self._unanswered), items, back, wish)
+            return self._actor.push.remote(self._id, number, min(self._unanswered), items, back, wish, *data)
 
         try:
+            items = bundled(items, self._by_reference_from)
+            data = [bundle.ref for bundle in bundles_of(items)] if self._in_channel else []
             grant = await call_for(weakref.ref(self), call)
-        except ChannelError as error:
-            self._break(error)
+        except FAILURES as error:
+            self._break(broken(error))
             return
         with self._lock:
             del self._unanswered[number]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 import types
 import weakref
 
@@ -49,7 +50,7 @@ def peer(one_cluster):
     return Peer.remote()
 
 
-@pytest.mark.parametrize("size", [10, 100_000, 3_000_000])
+@pytest.mark.parametrize("size", [10, 100_000, 3_000_000, 6_000_000])
 def test_an_item_changed_after_send_arrives_as_it_was_when_sent(size):
     channel, array, names = Channel(10), np.zeros(size, np.uint8), []
     with channel.sender() as sender:
@@ -217,16 +218,52 @@ def test_neither_an_item_nor_an_end_is_kept_until_the_collector_comes():
         gc.enable()
 
 
-def test_a_large_item_outlives_its_sender_unless_the_sender_owns_it():
+def test_large_items_that_wait_together_are_one_object_in_the_store(peer):
+    channel = Channel(20)
+    asleep = channel._actor.__ray_call__.remote(lambda self: time.sleep(1))  # so that answers to the sender are late
+    with channel.sender() as sender:
+        for number in range(12):
+            sender.send(np.full(10**6, number, np.uint8))
+    ray.get(asleep)
+
+    def objects(buffer):
+        return len({entry[2].bundle for entry in buffer.state.queue})
+
+    assert ray.get(channel._actor.__ray_call__.remote(objects)) <= 4, "the first, nine that fill a call, two"
+    channel.close()
+    assert [int(array[-1]) for array in ray.get(peer.receive.remote(channel), timeout=30)] == list(range(12))
+
+
+def test_that_a_lone_item_was_taken_is_told_by_the_call_that_asks_for_the_next():
+    channel = Channel(4)
+    sender, receiver = channel.sender(), channel.receiver()
+
+    def count_settled(buffer):
+        buffer.settled, settle = [], buffer.state.settle
+        buffer.state.settle = lambda *args: (buffer.settled.append(args), settle(*args))
+
+    ray.get(channel._actor.__ray_call__.remote(count_settled))
+    for number in range(20):
+        sender.send(number)
+        assert receiver.recv(timeout=20) == number
+        time.sleep(0.02)  # longer than the channel waits for it at most
+    assert channel.stats()["taken"] == 20
+    assert len(ray.get(channel._actor.__ray_call__.remote(lambda buffer: buffer.settled))) < 5
+
+
+@pytest.mark.parametrize("size", [2_000_000, 5_000_000])  # in an object with others, and alone
+def test_a_large_item_outlives_its_sender_unless_the_sender_owns_it(size):
     peer, before = Peer.remote(), store.settled().used_mb
     channels = {owner: Channel(4, owner=owner) for owner in ("channel", "sender")}
     for channel in channels.values():
-        ray.get(peer.send.remote(channel, [2_000_000, 10, 2_000_000]))
+        ray.get(peer.send.remote(channel, [size, 10, size]))
     ray.kill(peer)
-    wait_until(lambda: store.now().used_mb < before + 5, "those that the sender owns to be freed, 2 of 4")
+    wait_until(
+        lambda: store.now().used_mb < before + 2.1 * size / 1e6, "those that the sender owns to be freed, 2 of 4"
+    )
     receivers = {owner: channel.receiver(prefetch=0) for owner, channel in channels.items()}
     got = [receivers["channel"].recv(timeout=20) for _ in range(3)]
-    assert [(len(array), int(array[-1])) for array in got] == [(2_000_000, 3), (10, 3), (2_000_000, 3)]
+    assert [(len(array), int(array[-1])) for array in got] == [(size, 3), (10, 3), (size, 3)]
 
     def outcome():
         try:

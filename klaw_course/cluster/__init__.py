@@ -23,6 +23,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import re
+import textwrap
 
 import ray
 
@@ -105,7 +106,7 @@ def start(
     except BaseException:  # an interruption, too
         _end()
         raise
-    print(_current)
+    print(textwrap.fill(str(_current), 75, break_long_words=False, break_on_hyphens=False))  # as wide as a page
     return _current
 
 

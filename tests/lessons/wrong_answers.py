@@ -859,11 +859,13 @@ WRONG = {
         (_SHIP.format(**_SHIPS | {"loop": "receiver.ack(); ship(order)"}), "acknowledged already"),
         (_SHIP.format(**_SHIPS | {"loop": "ship(order)"}), "they came again: [0, 1]"),
         (_SHIP.format(**_SHIPS | {"orders": "[]"}), "returned before all orders"),
+        (_SHIP.format(**_SHIPS | {"loop": "order == 4 or ship(order); receiver.ack()"}), "never shipped: [4]"),
         (_SHIP.format(**_SHIPS | {"loop": "ship(order); ack()"}), "a worker raised NameError"),
     ],
     "09.3": [
         (_MERGE.format(body="forward_all.remote(sources, out); return out"), "while source 0 is silent"),
         (_MERGE.format(body="[forward.remote(s, out) for s in sources]; return out"), "it does not end"),
+        (_MERGE.format(body="return sources[0]"), "one of the sources"),
         (_MERGE.format(body="[forward.remote(s, out, True) for s in sources]; return out"), "one of two sources"),
         (
             _MERGE.format(body="close_after.remote(out, [shuffle.remote(s, out) for s in sources]); return out"),

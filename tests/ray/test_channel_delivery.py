@@ -218,7 +218,8 @@ def test_a_sender_that_needs_receivers_is_told_when_all_have_gone():
     assert isinstance(seen[0], ChannelClosed) and "receivers have gone" in str(seen[0])
     with pytest.raises(TimeoutError):
         patient.send(3, timeout=0.1)
-    assert channel.receiver().recv(timeout=5) == 1
+    again = channel.receiver()
+    assert again.recv(timeout=5) == 1
     sender.send("there is one again", timeout=5)
 
 

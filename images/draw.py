@@ -378,7 +378,7 @@ def nested_ownership() -> str:
     kept = ("Its bytes are in the object store. Worker 1", "made them, but their owner, the driver, lives.")
     p.text(232, 414, *kept, size=14, anchor="middle", step=21)
     p.box(456, 368, 424, 112, "inner's result: lost with its owner", color=GREY, dash=DASH)
-    lost = ("Its bytes are in the object store, too,", "yet they are lost: ray.get raises")
+    lost = ("Its bytes were in the object store, too,", "yet they are lost: ray.get raises")
     p.text(668, 414, *lost, size=14, anchor="middle", step=21)
     p.text(668, 456, "OwnerDiedError", size=14, bold=True, anchor="middle")
     return p.svg()

@@ -148,8 +148,16 @@ def stage_table(rows: Iterable[Row]) -> Text:
     names = list(dict.fromkeys(name for parts in measured for name in parts))
     lines = [[name, *(parts.get(name) for parts in measured)] for name in names]
     lines.append(["all of it", *(sum(parts.values()) for parts in measured)])
-    headers = ["stage (ms)", *(f"{number}. {row.name}" for number, row in enumerate(rows, 1))]
+    headers = ["stage (ms)", *labels(rows)]
     return Text(tabulate(lines, headers, floatfmt=".1f", missingval="-"))
+
+
+def labels(rows: list[Row]) -> list[str]:
+    """Give tasks their names; with numbers only where a name comes twice, for a part of the rows keeps its labels."""
+    names = [row.name for row in rows]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{number}. {name}" for number, name in enumerate(names, 1)]
 
 
 def stage_ms(row: Row) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from klaw_course.observe.rows import Row, stage_ms, stage_table, table
+from klaw_course.observe.rows import Row, labels, stage_ms, stage_table, table
 from klaw_course.show.base import BLUE, CARD, GREEN, GREY, INK, PURPLE, RULE, VERMILLION, Picture, card, legend, style
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def stages(rows: Iterable[Row], title: str = "") -> Picture:
             axes.barh(y, ms, left=left, height=0.6, edgecolor=CARD, linewidth=0.5, **_STAGE_LOOKS[name])
             left += ms
         axes.text(left, y, f" {left:.1f} ms", va="center", color=INK, fontsize=9)
-    labels = [f"{number}. {row.name}" for number, (row, _) in enumerate(measured, 1)]
-    axes.set_yticks(range(len(measured)), labels)
+    axes.set_yticks(range(len(measured)), labels([row for row, _ in measured]))
     axes.invert_yaxis()
     axes.set_xlim(0, max(sum(parts.values()) for _, parts in measured) * 1.15 or 1)
     axes.set_xlabel("milliseconds since it was submitted", color=INK, fontsize=9)

@@ -75,6 +75,12 @@ def test_stages_add_up_to_the_whole_life():
     assert rows.stage_ms(Row("id", 0, "f", "task", ARGS, "-", None, {ARGS: 0.0})) == {}
 
 
+def test_tasks_are_numbered_only_where_a_name_comes_twice():
+    one, other = row("one", 0, 1), row("other", 1, 2)
+    assert rows.labels([one, other]) == ["one", "other"]
+    assert rows.labels([one, other, one]) == ["1. one", "2. other", "3. one"]
+
+
 @pytest.mark.parametrize("count", [1, 40, 41, 200])
 def test_the_gantt_stays_legible_for_1_to_200_tasks(count):
     many = [row(f"f{n % 3}", n * 0.1, n * 0.1 + 0.09, worker=n % 4) for n in range(count)]

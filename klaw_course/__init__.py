@@ -9,6 +9,7 @@ A lesson shows the Ray call that it teaches. What would distract from it is here
     notebook     what happens in a learner's kernel: cells that are skipped, claims that fail, copies in work/
     wait         waiting for an event; a gate that tasks wait for
     submit       many calls with a bound on how many are in flight
+    pressure     memory that is filled on purpose, inside a fence
     channel      a bounded channel between processes, which a lesson builds up and you may keep
     supervisor   an actor that starts others again
     doctor       can this machine run the course? ``python -m klaw_course.doctor``

@@ -23,6 +23,7 @@ def begin(cluster) -> None:
         "a private cluster": lambda: cluster.attached,
         "simulated nodes": lambda: not cluster.simulated,
         "a node on this machine": lambda: cluster.client,
+        "Linux": lambda: sys.platform != "linux",
         "PyTorch": _has_no_torch,
     }
     marks.install(shell, marks.Marks(lacks))

@@ -14,7 +14,7 @@ import ast
 import re
 from collections.abc import Callable
 
-THINGS = ("a private cluster", "simulated nodes", "a node on this machine", "PyTorch")
+THINGS = ("a private cluster", "simulated nodes", "a node on this machine", "Linux", "PyTorch")
 MARK = re.compile(rf"# Needs ({'|'.join(THINGS)}): (.+\.)")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

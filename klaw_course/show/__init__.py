@@ -24,8 +24,10 @@ from klaw_course.show.base import (
 from klaw_course.show.charts import bars, curves
 from klaw_course.show.over_time import flow, flow_table, lanes, lanes_table
 from klaw_course.show.slots import grid, grid_table
+from klaw_course.show.tree import tree, tree_table
 
 __all__ = [
     "BLUE", "CARD", "GREEN", "GREY", "INK", "PURPLE", "RULE", "VERMILLION", "Picture", "Text", "bars", "card", "curves",
-    "flow", "flow_table", "grid", "grid_table", "lanes", "lanes_table", "legend", "lines", "style",
+    "flow", "flow_table", "grid", "grid_table", "lanes", "lanes_table", "legend", "lines", "style", "tree",
+    "tree_table",
 ]  # fmt: skip

@@ -371,6 +371,54 @@ _RIGHT_SHELF = dict(
     add="self.kept[name] = ray.put(array)", read="ray.get(self.kept[name])", copy=".copy()", drop="del self.kept[name]"
 )
 
+_OUTCOME = """
+def outcome(ref):
+    try:
+        return "value", {value}
+    {excepts}
+
+check("11.1", outcome)
+"""
+_TOLD = """except ray.exceptions.RayTaskError as error:
+        return "error", error.cause
+    except ray.exceptions.RayError as error:
+        return "death", error"""
+_PIECES = """
+@ray.remote
+def cut(array, parts):
+    return {cut}
+
+def pieces(array, parts):
+    return {give}
+
+check("11.2", pieces)
+"""
+_SPLIT = "np.array_split(array, parts)"
+_RUN = """
+def run(actors, items):
+    alive, results, missing = list(actors), {{}}, list(range(len(items)))
+    while missing:
+        chosen = {{n: alive[{which}] for n in missing}}
+        calls = {{n: {call} for n in missing}}
+        missing = []
+        for n, call in calls.items():
+            try:
+                results[n] = {result}
+            except {error}:
+                {lost}
+    return {give}
+
+check("11.3", run)
+"""
+_POOLED = dict(
+    which="n % len(alive)",
+    call="chosen[n].work.remote(items[n])",
+    result="ray.get(call)",
+    error="ray.exceptions.RayActorError",
+    lost="missing.append(n)\n                alive = [one for one in alive if one != chosen[n]]",
+    give="[results[n] for n in range(len(items))]",
+)
+
 WRONG = {
     "00.1": [
         (
@@ -950,5 +998,77 @@ WRONG = {
             "30 numbers are wanted",
         ),
         ('check("10.3", (Trainer, train))', "could not be used"),
+    ],
+    "11.1": [
+        ('check("11.1", "outcome")', "a function is wanted"),
+        (_OUTCOME.format(value="ref", excepts=_TOLD), "the second part is ObjectRef"),
+        (
+            _OUTCOME.format(
+                value="ray.get(ref)", excepts="except ray.exceptions.RayTaskError as e:\n        return 'error', e"
+            ),
+            "its .cause is what was raised",
+        ),
+        (
+            _OUTCOME.format(
+                value="ray.get(ref)", excepts="except ray.exceptions.RayError as e:\n        return 'death', e"
+            ),
+            "for a task that raised a KeyError the first part is 'death'",
+        ),
+        (
+            _OUTCOME.format(value="ray.get(ref)", excepts=_TOLD.replace("RayError", "WorkerCrashedError")),
+            "for a call whose actor died while it ran a ActorDiedError came out",
+        ),
+        (
+            _OUTCOME.format(value="ray.get(ref)", excepts=_TOLD.replace("RayTaskError", "WorkerCrashedError")),
+            "for a task that raised a KeyError the first part is 'death'",
+        ),
+        (
+            _OUTCOME.format(value="ray.get(ref)", excepts=_TOLD.replace('"death", error', '"death", None')),
+            "give the error",
+        ),
+    ],
+    "11.2": [
+        ('check("11.2", 3)', "a function is wanted"),
+        (
+            _PIECES.format(cut=f"[ray.put(part) for part in {_SPLIT}]", give="ray.get(cut.remote(array, parts))"),
+            "3 of 3 parts are owned by another process",
+        ),
+        (_PIECES.format(cut=_SPLIT, give="cut.remote(array, parts)"), "it returned one reference"),
+        (_PIECES.format(cut=_SPLIT, give="ray.get(cut.remote(array, parts))"), "which is a value"),
+        (_PIECES.format(cut=_SPLIT, give=f"[ray.put(part) for part in {_SPLIT}]"), "no task ran"),
+        (
+            _PIECES.format(
+                cut=f"[ray.put(part) for part in {_SPLIT}]",
+                give="cut.options(num_returns=parts).remote(array, parts)",
+            ),
+            "a reference leads to a ObjectRef",
+        ),
+        (
+            _PIECES.format(cut=f"{_SPLIT}[::-1]", give="cut.options(num_returns=parts).remote(array, parts)"),
+            "are they in their order",
+        ),
+        (_PIECES.format(cut="array", give="[cut.remote(array, parts)] * parts"), "numbers; np.array_split makes"),
+    ],
+    "11.3": [
+        ('check("11.3", None)', "a function is wanted"),
+        (
+            'check("11.3", lambda actors, items: ray.get([actors[n % len(actors)].work.remote(item)'
+            " for n, item in enumerate(items)]))",
+            "ActorDiedError came out of it while one of three actors dies",
+        ),
+        (_RUN.format(**_POOLED | {"which": "0"}), "only the actor a worked"),
+        (_RUN.format(**_POOLED | {"lost": "pass", "give": "list(results.values())"}), "results came for 6 items"),
+        (_RUN.format(**_POOLED | {"lost": "results[n] = None"}), "one of three actors died, and for"),
+        (_RUN.format(**_POOLED | {"result": "call"}), "it returned references"),
+        (
+            _RUN.format(**_POOLED | {"call": "ray.wait([one := chosen[n].work.remote(items[n])]) and one"}),
+            "one call at a time",
+        ),
+        (
+            _RUN.format(
+                **_POOLED | {"lost": "missing, alive = list(range(len(items))), alive[:1]\n                break"}
+            ),
+            "items that had their result ran again",
+        ),
     ],
 }

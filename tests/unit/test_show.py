@@ -28,6 +28,8 @@ from klaw_course.show import (
     grid_table,
     lanes,
     lanes_table,
+    tree,
+    tree_table,
 )
 
 
@@ -172,3 +174,26 @@ def test_what_cannot_be_drawn_is_said(series, said):
 def test_importing_a_module_does_not_import_what_it_can_do_without(module, absent):
     code = f"import sys, {module}; sys.exit({absent!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_a_tree_has_a_box_for_each_call_and_an_arrow_for_each_argument():
+    arguments = {"total": ["left", "right"], "left": [], "right": []}
+    labels = {"left": "ran twice", "total": "ran twice"}
+    picture = tree(arguments, labels, marked={"left"}, title="what ran again")
+    (axes,) = picture.figure.axes
+    boxes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert [box.get_x() for box in boxes] == [0, 0, 1.6]  # arguments first
+    assert [bool(box.get_hatch()) for box in boxes] == [True, False, False]
+    assert sum(not text.get_text() for text in axes.texts) == 2  # the arrows
+    assert [text.get_text() for text in axes.texts][:3] == ["left\nran twice", "right", "total\nran twice"]
+    assert picture.alt.startswith("what ran again. ")
+    assert picture.alt.endswith(tree_table(arguments, labels, {"left"}))
+    assert [line.split()[-1] for line in tree_table(arguments, {}, {"left"}).splitlines()[2:]] == ["yes", "-", "right"]
+
+
+def test_a_tree_says_what_it_cannot_draw():
+    with pytest.raises(ValueError, match="0 calls"):
+        tree({}, {})
+    for arguments in ({"a": ["b"]}, {"a": ["b"], "b": ["a"]}):
+        with pytest.raises(ValueError, match="Cannot draw a"):
+            tree(arguments, {})

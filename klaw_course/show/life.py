@@ -8,6 +8,21 @@ from html import escape
 
 from klaw_course.show.base import BLUE, CARD, INK, RULE, Text, card, style
 
+_GLIDER = [(0, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+
+
+def gliders(size: int) -> list[list[int]]:
+    """Make a square grid of 0 and 1 with a glider, five live cells, in every eighth row along its diagonal.
+
+    Args:
+        size: its rows, and its columns; at least 8.
+    """
+    grid = [[0] * size for _ in range(size)]
+    for corner in range(0, size - 2, 8):
+        for row, column in _GLIDER:
+            grid[corner + row][corner + column] = 1
+    return grid
+
 
 class Animation:
     """An animated GIF and its words; as the last expression of a cell it is shown. It needs no network and no script.

@@ -379,6 +379,9 @@ def play_in_batches(game, steps, batch):
 check("12.1", play_in_batches)
 """
 _HOTTEST = """
+from collections import Counter
+
+
 def hottest(stacks):
     counts = Counter()
     for stack, samples in stacks.items():
@@ -1109,8 +1112,8 @@ WRONG = {
         ),
         (_BANDS.format(**_RIGHT_BANDS | {"end": "pass"}), "forget the return"),
         (
-            "def play(step, grid, steps, bands):\n    for _ in range(steps):\n        grid = step(grid)\n    return grid"
-            "\n\n\ncheck('12.3', play)",
+            "def play(step, grid, steps, bands):\n    for _ in range(steps):\n        grid = step(grid)\n"
+            "    return grid\n\n\ncheck('12.3', play)",
             "creates no actor",
         ),
     ],

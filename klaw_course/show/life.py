@@ -61,6 +61,7 @@ def animate(generations: list, title: str = "", seconds: float = 0.15) -> Animat
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import ListedColormap
+    from numpy import asarray
     from PIL import Image
 
     if not len(generations):
@@ -80,7 +81,7 @@ def animate(generations: list, title: str = "", seconds: float = 0.15) -> Animat
         axes.set_title(f"{title}: generation {number}", loc="left", color=INK, fontsize=10)
         canvas.draw()
         # 32 colours are enough for two and the edges of the letters
-        frames.append(Image.fromarray(canvas.buffer_rgba()).convert("RGB").quantize(32))
+        frames.append(Image.fromarray(asarray(canvas.buffer_rgba())).convert("RGB").quantize(32))
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=int(1000 * seconds), loop=0)
     return Animation(file.getvalue(), f"{title}, moving.\n{life_table(generations)}")

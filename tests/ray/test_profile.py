@@ -19,16 +19,14 @@ from klaw_course.observe import profile
 from klaw_course.wait import wait_until
 
 
-def burn(seconds):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        sum(range(1000))
-
-
 @ray.remote(num_cpus=0)
 class Stove:
     def work(self, seconds):
-        burn(seconds)
+        self.burn(time.monotonic() + seconds)
+
+    def burn(self, until):
+        while time.monotonic() < until:
+            sum(range(1000))
 
     def wait(self, seconds):
         time.sleep(seconds)

@@ -160,7 +160,14 @@ def _attach(pid: int, rate: int) -> str:
     command = [program, "record", "--pid", str(pid), "--rate", str(rate), "--format", "raw", "--full-filenames"]
     command += ["--duration", str(_LONGEST_S), "--output", str(folder / "stacks")]
     with open(folder / "said", "w") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, stdin=subprocess.DEVNULL, start_new_session=True)
+        # Ray's workers block SIGINT in the threads that run tasks; py-spy would inherit that, and never end by it.
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        try:
+            process = subprocess.Popen(
+                command, stdout=said, stderr=said, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _attached[pid] = process, folder
     deadline = time.monotonic() + _ATTACH_S
     while process.poll() is None and time.monotonic() < deadline:

@@ -84,8 +84,8 @@ class Profile:
         seen = sum(own(self.stacks).values())
         if seen < 5 or self.busy < _WAITED:
             raise ValueError(
-                f"There is nothing to draw: the profiler looked {self.asked} times at process {self.pid}, and your "
-                f"functions were running {seen} times. The process waited; profile the one for which it waits."
+                f"There is nothing to draw: of {self.asked} looks at process {self.pid},\nyour functions were running "
+                f"in {seen}. It waited; profile the process for which it waits."
             )
         return flame(self.stacks, title)
 

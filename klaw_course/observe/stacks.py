@@ -19,6 +19,8 @@ from klaw_course.show.base import Text
 _FRAME = re.compile(r"(?P<function>[^(]*) \((?P<file>.*?)(?::(?P<line>\d+))?\)")
 _LIBRARIES = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python3|^<frozen|\.pyx$|^$|^python[/\\]ray[/\\]")
 
+_WIDTH = 38  # of a line of source in the table, which a page must hold
+
 
 class Frame(NamedTuple):
     """One function in a stack; ``line`` is the line of its file that was running, 0 if that is not known."""
@@ -77,6 +79,11 @@ def own(stacks: Stacks) -> dict[Frame, int]:
     return dict(counts.most_common())
 
 
+def _source(frame: Frame) -> str:
+    source = linecache.getline(frame.file, frame.line).strip() or "-"
+    return source if len(source) <= _WIDTH else source[: _WIDTH - 3] + "..."
+
+
 def total(stacks: Stacks, function: str) -> int:
     """Count the samples in which a function was running, itself or through what it had called.
 
@@ -98,7 +105,7 @@ def table(stacks: Stacks, most: int = 5) -> Text:
     """
     samples = sum(stacks.values()) or 1
     body = [
-        [f"{100 * count / samples:.0f} %", frame.function, frame.line, linecache.getline(*frame[1:]).strip() or "-"]
+        [f"{100 * count / samples:.0f} %", frame.function, frame.line, _source(frame)]
         for frame, count in list(own(stacks).items())[:most]
     ]
     return Text(tabulate(body, ["own time", "function", "line", "source"], disable_numparse=True))

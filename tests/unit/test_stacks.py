@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import linecache
 import threading
 import time
 from base64 import b64decode
@@ -62,6 +63,9 @@ def test_the_table_has_the_busiest_lines_with_their_source(tmp_path):
         ["75", "%", "f", "2", "return", "41", "+", "1"],
         ["25", "%", "live_neighbors", "4", "-"],
     ]
+    source.write_text("x\n" + "long_name + " * 20)
+    linecache.checkcache()
+    assert max(map(len, table({(frame,): 1}).splitlines())) < 75, "a page holds it"
     assert len(table({(frame,): 3, (HOT,): 1}, most=1).splitlines()) == 3
 
 

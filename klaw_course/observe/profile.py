@@ -33,6 +33,7 @@ from klaw_course.show.base import Picture, Text
 _LONGEST_S = 600  # after which py-spy ends by itself, should nobody end it
 _ATTACH_S = 10  # it takes 0.1 s
 _ANSWER_S = 30
+_WAITED = 0.05  # of the looks; so often, at most, a process runs that only calls and waits
 _attached: dict[int, tuple[subprocess.Popen, Path]] = {}  # of this process: pid that is profiled -> py-spy, its folder
 
 
@@ -76,12 +77,12 @@ class Profile:
         """Draw the flame graph.
 
         Raises:
-            ValueError: the process waited: your functions ran in fewer than five samples.
+            ValueError: the process waited: your functions ran in fewer than five samples, or in under 5 % of the looks.
         """
         from klaw_course.show.flame import flame
 
         seen = sum(own(self.stacks).values())
-        if seen < 5:
+        if seen < 5 or self.busy < _WAITED:
             raise ValueError(
                 f"There is nothing to draw: the profiler looked {self.asked} times at process {self.pid}, and your "
                 f"functions were running {seen} times. The process waited; profile the one for which it waits."

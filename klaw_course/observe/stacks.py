@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from klaw_course.show.base import Text
 
-_FRAME = re.compile(r"(?P<function>.*) \((?P<file>.*?)(?::(?P<line>\d+))?\)")
+_FRAME = re.compile(r"(?P<function>[^(]*) \((?P<file>.*?)(?::(?P<line>\d+))?\)")
 _LIBRARIES = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python3|^<frozen|\.pyx$|^$|^python[/\\]ray[/\\]")
 
 

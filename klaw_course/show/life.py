@@ -8,6 +8,21 @@ from html import escape
 
 from klaw_course.show.base import BLUE, CARD, INK, RULE, Text, card, style
 
+_GLIDER = [(0, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+
+
+def gliders(size: int) -> list[list[int]]:
+    """Make a square grid of 0 and 1 with a glider, five live cells, in every eighth row along its diagonal.
+
+    Args:
+        size: its rows, and its columns; at least 8.
+    """
+    grid = [[0] * size for _ in range(size)]
+    for corner in range(0, size - 2, 8):
+        for row, column in _GLIDER:
+            grid[corner + row][corner + column] = 1
+    return grid
+
 
 class Animation:
     """An animated GIF and its words; as the last expression of a cell it is shown. It needs no network and no script.
@@ -46,6 +61,7 @@ def animate(generations: list, title: str = "", seconds: float = 0.15) -> Animat
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import ListedColormap
+    from numpy import asarray
     from PIL import Image
 
     if not len(generations):
@@ -65,7 +81,7 @@ def animate(generations: list, title: str = "", seconds: float = 0.15) -> Animat
         axes.set_title(f"{title}: generation {number}", loc="left", color=INK, fontsize=10)
         canvas.draw()
         # 32 colours are enough for two and the edges of the letters
-        frames.append(Image.fromarray(canvas.buffer_rgba()).convert("RGB").quantize(32))
+        frames.append(Image.fromarray(asarray(canvas.buffer_rgba())).convert("RGB").quantize(32))
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=int(1000 * seconds), loop=0)
     return Animation(file.getvalue(), f"{title}, moving.\n{life_table(generations)}")

@@ -371,6 +371,64 @@ _RIGHT_SHELF = dict(
     add="self.kept[name] = ray.put(array)", read="ray.get(self.kept[name])", copy=".copy()", drop="del self.kept[name]"
 )
 
+_BATCHES = """
+def play_in_batches(game, steps, batch):
+    {body}
+
+
+check("12.1", play_in_batches)
+"""
+_HOTTEST = """
+from collections import Counter
+
+
+def hottest(stacks):
+    counts = Counter()
+    for stack, samples in stacks.items():
+        {count}
+    {end}
+
+
+check("12.2", hottest)
+"""
+_BANDS = """
+@ray.remote
+class MyBand:
+    def __init__(self, step, rows):
+        self.step, self.rows = step, rows
+
+    def advance(self, above, below):
+        wide = np.vstack([above, self.rows, below])
+        self.rows = self.step(wide)[1:-1]
+        return self.rows[0], self.rows[-1]
+
+    def read(self):
+        return self.rows
+
+
+def play(step, grid, steps, bands):
+    parts = {cut}
+    actors = [MyBand.remote(step, part) for part in parts]
+    edges = [(part[0], part[-1]) for part in parts]
+    for _ in range(steps):
+        refs = []
+        for n, actor in enumerate(actors):
+            {before}
+            refs.append({call})
+        edges = {wait}
+    {end}
+
+
+check("12.3", play)
+"""
+_RIGHT_BANDS = dict(
+    cut="np.array_split(grid, bands)",
+    before="pass",
+    call="actor.advance.remote(edges[n - 1][1], edges[(n + 1) % bands][0])",
+    wait="ray.get(refs)",
+    end="return np.concatenate(ray.get([actor.read.remote() for actor in actors]))",
+)
+
 WRONG = {
     "00.1": [
         (
@@ -950,5 +1008,113 @@ WRONG = {
             "30 numbers are wanted",
         ),
         ('check("10.3", (Trainer, train))', "could not be used"),
+    ],
+    "12.1": [
+        (
+            _BATCHES.format(
+                body="for _ in range(int(steps / batch)):\n        grid = ray.get(game.play.remote(batch))\n"
+                "    return grid"
+            ),
+            "the last ones are missing",
+        ),
+        (
+            _BATCHES.format(
+                body="for _ in range(-(-steps // batch)):\n        grid = ray.get(game.play.remote(batch))\n"
+                "    return grid"
+            ),
+            "plays too many",
+        ),
+        (_BATCHES.format(body="return ray.get(game.play.remote(steps))"), "10 steps in one of them"),
+        (
+            _BATCHES.format(body="return [ray.get(game.play.remote(1)) for _ in range(steps)][-1]"),
+            "3 calls are enough",
+        ),
+        (
+            _BATCHES.format(
+                body="for _ in range(steps // batch):\n        ray.get(game.play.remote(batch))\n"
+                "    return ray.get(game.play.remote(steps % batch))"
+            ),
+            "play(0) was called",
+        ),
+        (
+            _BATCHES.format(
+                body="for done in range(0, steps, batch):\n        ray.get(game.play.remote(min(batch, steps - done)))"
+            ),
+            "forget the return",
+        ),
+        (
+            _BATCHES.format(
+                body="for done in range(0, steps, batch):\n        grid = game.play.remote(min(batch, steps - done))\n"
+                "    return grid"
+            ),
+            "a reference",
+        ),
+    ],
+    "12.2": [
+        (
+            _HOTTEST.format(
+                count="counts.update(dict.fromkeys(stack, samples))", end="return counts.most_common(1)[0][0]"
+            ),
+            "seldom running itself",
+        ),
+        (
+            _HOTTEST.format(count="counts[stack[0]] += samples", end="return counts.most_common(1)[0][0]"),
+            "seldom running itself",
+        ),
+        (_HOTTEST.format(count="counts[stack[-1]] = samples", end="return max(counts, key=counts.get)"), "ends two"),
+        (_HOTTEST.format(count="pass", end="return max(stacks, key=stacks.get)[-1]"), "ends two"),
+        (
+            _HOTTEST.format(
+                count="counts[stack[-1]] += samples * (len(stack) > 1)", end="return counts.most_common(1)[0][0]"
+            ),
+            "'play' is running itself",
+        ),
+        (
+            _HOTTEST.format(count="counts[stack[-1]] += samples", end="return counts.most_common(1)[0]"),
+            "the name of the function alone",
+        ),
+        (_HOTTEST.format(count="counts[stack[-1]] += samples", end="counts.most_common(1)"), "forget the return"),
+    ],
+    "12.3": [
+        (_BANDS.format(**_RIGHT_BANDS | {"before": "edges = list(edges)", "wait": "edges"}), "these rows are wrong"),
+        (
+            _BANDS.format(
+                **_RIGHT_BANDS
+                | {"call": "actor.advance.remote(edges[max(n - 1, 0)][1], edges[min(n + 1, bands - 1)][0])"}
+            ),
+            "Look at the edges",
+        ),
+        (
+            _BANDS.format(
+                **_RIGHT_BANDS | {"before": "actor = actors[n] = MyBand.remote(step, ray.get(actor.read.remote()))"}
+            ),
+            "they must stay",
+        ),
+        (
+            _BANDS.format(
+                **_RIGHT_BANDS
+                | {
+                    "call": f"ray.get({_RIGHT_BANDS['call']})",
+                    "wait": "refs",
+                }
+            ),
+            "one band after another",
+        ),
+        (
+            _BANDS.format(
+                **_RIGHT_BANDS | {"cut": "[grid[n * (len(grid) // bands):][:len(grid) // bands] for n in range(bands)]"}
+            ),
+            "comes back as (10, 9)",
+        ),
+        (
+            _BANDS.format(**_RIGHT_BANDS | {"end": "return ray.get([actor.read.remote() for actor in actors])"}),
+            "an array is wanted, and this is a list",
+        ),
+        (_BANDS.format(**_RIGHT_BANDS | {"end": "pass"}), "forget the return"),
+        (
+            "def play(step, grid, steps, bands):\n    for _ in range(steps):\n        grid = step(grid)\n"
+            "    return grid\n\n\ncheck('12.3', play)",
+            "creates no actor",
+        ),
     ],
 }

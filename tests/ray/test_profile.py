@@ -1,0 +1,123 @@
+"""Profiles of live actors: on this node and on another, from outside and from inside; and of one that waits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.state import list_actors
+
+from klaw_course import cluster
+from klaw_course.observe import profile
+from klaw_course.wait import wait_until
+
+
+def burn(seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        sum(range(1000))
+
+
+@ray.remote(num_cpus=0)
+class Stove:
+    def work(self, seconds):
+        burn(seconds)
+
+    def wait(self, seconds):
+        time.sleep(seconds)
+
+    def pid(self):
+        return os.getpid()
+
+
+def on(name):
+    """An actor on the node of this name; its process id; the node's id."""
+    node = cluster.current().nodes[name]
+    actor = Stove.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+    return actor, ray.get(actor.pid.remote()), node
+
+
+def folders():
+    return set(Path(tempfile.gettempdir()).glob("klaw-profile-*"))
+
+
+def spies():
+    return [each.pid for each in psutil.process_iter(["name"]) if each.info["name"] == "py-spy"]
+
+
+@pytest.mark.parametrize("attach", [True, False])
+def test_the_function_that_computes_is_seen_and_waiting_is_not(one_node, attach):
+    actor, pid, _ = on("head")
+    there = folders()
+    with profile.record(actor, attach=attach) as busy:
+        ray.get(actor.work.remote(1.0))
+    assert busy.pid == pid and str(pid) in busy.how and "node head" in busy.how
+    assert busy.share("burn") > 0.8 and busy.busy > 0.3, "on a busy machine samples are lost"
+    assert "burn" in busy.flame().alt and "burn" in busy.table()
+    with profile.record(actor, attach=attach) as quiet:
+        ray.get(actor.wait.remote(0.5))
+    assert quiet.busy < 0.2
+    with pytest.raises(ValueError, match="The process waited"):
+        quiet.flame()
+    assert folders() == there and not spies(), "nothing is left"
+    ray.kill(actor)
+
+
+@pytest.mark.parametrize("attach", [True, False])
+def test_the_actor_of_another_node_is_profiled_there(three_nodes, attach):
+    actor, pid, node = on("a")
+    with profile.record(actor, attach=attach) as seen:
+        ray.get(actor.work.remote(0.6))
+        probes = list_actors(filters=[("class_name", "=", "KlawProbe"), ("state", "=", "ALIVE")], detail=True)
+        assert [probe.node_id for probe in probes] == [node], "what measures is on that node"
+    assert (seen.node, seen.pid) == (node, pid) and "node a" in seen.how and seen.share("burn") > 0.8
+    alive = [("class_name", "=", "KlawProbe"), ("state", "!=", "DEAD")]
+    wait_until(lambda: not list_actors(filters=alive), "the probe to end")
+    ray.kill(actor)
+
+
+def test_where_nothing_may_attach_the_actor_samples_itself_and_says_why(one_node, monkeypatch, tmp_path):
+    refuses = tmp_path / "py-spy"
+    refuses.write_text("#!/bin/sh\necho 'Permission Denied: Try running again with elevated permissions'\nexit 1\n")
+    refuses.chmod(0o700)
+    monkeypatch.setattr(profile.shutil, "which", lambda name, path=None: str(refuses))
+    actor, pid, _ = on("head")
+    with profile.record(actor) as seen:
+        ray.get(actor.work.remote(0.6))
+    assert seen.how.startswith(f"a thread inside process {pid} on node head") and "Permission Denied" in seen.how
+    assert seen.share("burn") > 0.8
+    monkeypatch.setattr(profile.shutil, "which", lambda name, path=None: None)
+    with profile.record(actor) as seen:
+        pass
+    assert "py-spy is not installed" in seen.how
+    ray.kill(actor)
+
+
+def test_an_error_in_the_block_ends_py_spy(one_node):
+    actor, _, _ = on("head")
+    with pytest.raises(LookupError), profile.record(actor):
+        assert spies()
+        raise LookupError
+    assert not spies()
+    ray.kill(actor)
+
+
+def test_an_actor_that_has_ended_cannot_be_profiled(one_node):
+    actor, pid, _ = on("head")
+    ray.kill(actor)
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", "its end")
+    with pytest.raises(ValueError, match="has no process"), profile.record(actor):
+        pass
+
+
+def test_a_process_that_does_not_exist_is_refused():
+    free = subprocess.Popen(["true"])
+    free.wait()
+    assert profile._attach(free.pid, 100) and not profile._attached

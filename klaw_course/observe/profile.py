@@ -159,7 +159,7 @@ def _attach(pid: int, rate: int) -> str:
     folder = Path(tempfile.mkdtemp(prefix="klaw-profile-"))
     command = [program, "record", "--pid", str(pid), "--rate", str(rate), "--format", "raw", "--full-filenames"]
     command += ["--duration", str(_LONGEST_S), "--output", str(folder / "stacks")]
-    with open(folder / "said", "w") as said:
+    with open(folder / "said", "w") as said, _interruptible_children():
         process = subprocess.Popen(command, stdout=said, stderr=said, stdin=subprocess.DEVNULL, start_new_session=True)
     _attached[pid] = process, folder
     deadline = time.monotonic() + _ATTACH_S
@@ -170,6 +170,19 @@ def _attach(pid: int, rate: int) -> str:
     lines = (folder / "said").read_text().strip().splitlines() or ["it said nothing"]
     _end(pid)
     return lines[0]
+
+
+@contextlib.contextmanager
+def _interruptible_children() -> Iterator[None]:
+    """Let SIGINT, which makes py-spy write, reach what starts meanwhile: workers of ``ray start`` nodes block it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _detach(pid: int) -> str:

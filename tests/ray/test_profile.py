@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -95,6 +96,20 @@ def test_where_nothing_may_attach_the_actor_samples_itself_and_says_why(one_node
     with profile.record(actor) as seen:
         pass
     assert "py-spy is not installed" in seen.how
+    ray.kill(actor)
+
+
+def test_py_spy_ends_where_the_signal_that_ends_it_is_blocked(one_node):
+    """As it is in the workers of ``ray start`` nodes, where py-spy went on until it was killed, and wrote nothing."""
+    actor, _, _ = on("head")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with profile.record(actor) as seen:
+            ray.get(actor.work.remote(0.6))
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "this process's own mask is put back"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert seen.share("burn") > 0.8
     ray.kill(actor)
 
 

@@ -77,7 +77,7 @@ class Profile:
         """Draw the flame graph.
 
         Raises:
-            ValueError: the process waited: your functions ran in fewer than five samples, or in under 15 % of the looks.
+            ValueError: the process waited: your functions ran in under five samples, or under 15 % of the looks.
         """
         from klaw_course.show.flame import flame
 

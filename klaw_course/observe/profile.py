@@ -33,7 +33,7 @@ from klaw_course.show.base import Picture, Text
 _LONGEST_S = 600  # after which py-spy ends by itself, should nobody end it
 _ATTACH_S = 10  # it takes 0.1 s
 _ANSWER_S = 30
-_WAITED = 0.05  # of the looks; so often, at most, a process runs that only calls and waits
+_WAITED = 0.15  # of the looks; a process that only called and waited ran in 1 to 5 % of them
 _attached: dict[int, tuple[subprocess.Popen, Path]] = {}  # of this process: pid that is profiled -> py-spy, its folder
 
 
@@ -77,7 +77,7 @@ class Profile:
         """Draw the flame graph.
 
         Raises:
-            ValueError: the process waited: your functions ran in fewer than five samples, or in under 5 % of the looks.
+            ValueError: the process waited: your functions ran in under five samples, or under 15 % of the looks.
         """
         from klaw_course.show.flame import flame
 

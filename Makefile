@@ -26,8 +26,9 @@ reset: $(READY) ## LESSON=03: make your copy of a lesson anew, and keep the old 
 check: lint ## check the style, the form of the lessons and what needs no Ray (a minute)
 	$(BIN)/python -m pytest tests/unit tests/lessons --ignore=tests/lessons/test_attached.py
 
+# Two at a time, for most of the time is spent waiting; conftest.py says which two, and which run alone.
 test: lint ## check everything, and run every notebook (minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY) ## check the style of code and notebooks
 	$(BIN)/python -m ruff check

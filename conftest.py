@@ -1,5 +1,9 @@
 """A notebook must leave nothing behind and listen on loopback only, its answers are checked, and none is forgotten.
 
+``make test`` runs two things at a time, each in a process of its own: lessons in one, tests in the other, and deeper
+notebooks in whichever is free. What measures times runs ``ALONE``. What each process has seen reaches the summary
+through the first one.
+
 The suite runs in an environment of its own: what the user's variables say about Ray clusters does not reach it, and
 what it writes does not reach the user's home.
 """
@@ -7,6 +11,8 @@ what it writes does not reach the user's home.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -18,6 +24,13 @@ import nbmake.nb_run
 import pytest
 
 ROOT = Path(__file__).parent
+# Two cores must be theirs, for they compare times, or what one process and two get done.
+ALONE = {
+    "notebooks/00_start.ipynb",
+    "notebooks/03_scheduling.ipynb",
+    "notebooks/12_profiling.ipynb",
+    "notebooks/deeper/12_profiling.ipynb",
+}
 # With an address of the user's cluster every cell that needs a private one would be skipped, and the suite be green.
 for name in [name for name in os.environ if name.startswith(("RAY_", "KLAW_"))]:
     del os.environ[name]
@@ -44,6 +57,29 @@ def _state_of_the_users_token() -> tuple | None:
 _token_before = _state_of_the_users_token()
 
 
+@contextlib.contextmanager
+def _locked(folder: Path, how: int):
+    """Hold a lock that the suite's processes share; when one of them dies, so does its lock."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, how)
+        yield
+    finally:
+        os.close(opened)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Wait until nothing else runs, or nothing that must be alone; while one waits for that, nothing else begins."""
+    if ROOT not in item.path.parents:
+        return (yield)
+    with contextlib.ExitStack() as room:
+        with _locked(ROOT / "tests", fcntl.LOCK_EX):
+            alone = item.path.relative_to(ROOT).as_posix() in ALONE
+            room.enter_context(_locked(ROOT / "notebooks", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     if item.path.suffix != ".ipynb":
@@ -60,8 +96,34 @@ def pytest_runtest_call(item):
     return result
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Lessons beside tests: two that are alike would meet in what they are sensitive to."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Kinds(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "tests" if ".ipynb::" not in nodeid else nodeid if "/deeper/" in nodeid else "lessons"
+
+    return Kinds(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Take over what a process of the suite has seen."""
+    seen = getattr(node, "workeroutput", {}).get("seen", {"ran": {}, "faults": []})
+    _ran.update({Path(path): said for path, said in seen["ran"].items()})
+    _faults.extend(fault for fault in seen["faults"] if fault not in _faults)
+
+
 def pytest_sessionfinish(session, exitstatus):
     """After a full run the notebooks that ran must be those on disk: one that is not collected would go unnoticed."""
+    if _state_of_the_users_token() != _token_before:
+        _faults.append(f"A test wrote {_token_of_the_user}, a file of whoever runs the suite.")
+    if hasattr(session.config, "workeroutput"):
+        ran = {str(path): said for path, said in _ran.items()}
+        session.config.workeroutput["seen"] = {"ran": ran, "faults": _faults}
+        return
     option = session.config.option
     full = session.config.args_source == pytest.Config.ArgsSource.TESTPATHS
     chosen = option.keyword or option.markexpr or option.collectonly or option.deselect or option.ignore
@@ -69,14 +131,12 @@ def pytest_sessionfinish(session, exitstatus):
         there = {path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
         if forgotten := sorted(path.name for path in there ^ set(_ran)):
             _faults.append(f"{len(_ran)} notebooks ran, but not the same as in notebooks/: {', '.join(forgotten)}.")
-    if _state_of_the_users_token() != _token_before:
-        _faults.append(f"A test wrote {_token_of_the_user}, a file of whoever runs the suite.")
     if _faults:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter):
-    for path, said in _ran.items():
+    for path, said in sorted(_ran.items()):
         terminalreporter.write_line(f"{path.name}: {said}")
     for fault in _faults:
         terminalreporter.write_line(fault, red=True)

@@ -14,7 +14,7 @@ from collections import Counter
 from klaw_course.observe.stacks import Frame, Stacks
 
 _WAITS = ("threading.py", "selectors.py", "queue.py")  # a thread in one of these does nothing
-_BUSY = 0.5  # of the time since the last sample
+_BUSY = 0.2  # of the time since the last sample: with others on its cores, a process that computes gets no more
 _running: list[Sampler] = []  # at most one in a process
 
 

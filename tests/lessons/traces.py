@@ -1,7 +1,7 @@
 """What a notebook does to the machine: sockets beyond loopback while it runs; processes and files that it leaves.
 
 A mark in the environment is inherited by the notebook's kernel and by every process that Ray starts for it. What has
-another mark, or none, is somebody else's.
+another mark, or none, is somebody else's: the suite runs two things at a time.
 """
 
 from __future__ import annotations

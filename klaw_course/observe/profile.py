@@ -84,8 +84,8 @@ class Profile:
         seen = sum(own(self.stacks).values())
         if seen < 5 or self.busy < _WAITED:
             raise ValueError(
-                f"There is nothing to draw: of {self.asked} looks at process {self.pid},\nyour functions were running "
-                f"in {seen}. It waited; profile the process for which it waits."
+                f"Too little to draw: at {seen} of {self.asked} looks your functions ran in process {self.pid}."
+                "\nProfile the process for which it waits, or this one while it works."
             )
         return flame(self.stacks, title)
 

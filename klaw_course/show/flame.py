@@ -37,7 +37,7 @@ def flame(stacks: Stacks, title: str = "") -> Picture:
         if width >= _LABELLED:
             ground = dict(facecolor=VERMILLION, edgecolor="none", pad=1) if hot else None
             text = f"{frame.function}\nline {frame.line} · {width:.0f} %"
-            axes.text(left + width / 2, depth, text, ha="center", va="center", color="white", fontsize=8.5, bbox=ground)
+            axes.text(left + width / 2, depth, text, ha="center", va="center", color="white", fontsize=9, bbox=ground)
     others = 100 - sum(width for depth, _, width, _ in bars if depth == 0)
     if others >= _LABELLED:
         axes.text(100 - others / 2, 0, f"Ray, libraries\n{others:.0f} %", ha="center", va="center", color=GREY)

@@ -63,6 +63,12 @@ class Row:
         return next((self.times[state] for state in ENDED if state in self.times), None)
 
 
+def _second(created_ms: int, began: float) -> float:
+    """Give the second of a state. Ray cuts its moment to whole milliseconds, so it may seem to be before the first."""
+    second = created_ms / 1000 - began
+    return 0.0 if -0.001 <= second < 0 else second
+
+
 def rows_from(tasks: Iterable, began: float, name_of=str, host_of=lambda node_id: None) -> list[Row]:
     """Turn the state API's answer into rows, in the order in which they were submitted.
 
@@ -85,7 +91,7 @@ def rows_from(tasks: Iterable, began: float, name_of=str, host_of=lambda node_id
     for task in tasks:
         node_id = task.node_id or node_of.get(task.worker_pid)
         times = {
-            event["state"]: event["created_ms"] / 1000 - began
+            event["state"]: _second(event["created_ms"], began)
             for event in task.events or ()
             if event["state"] in STATES
         }

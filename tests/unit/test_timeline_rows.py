@@ -41,6 +41,11 @@ def test_rows_are_in_order_of_submission_with_seconds_since_the_start():
     assert found[1].spans == {"execute": (1.5, 1.75)} and found[1].cpus == 0.5
 
 
+def test_no_state_of_a_recording_seems_to_be_before_its_beginning():
+    cut = state("a", [(ARGS, 10_499), (RUN, 10_600)])
+    assert rows.rows_from([cut], 10.4996)[0].times == {ARGS: 0.0, RUN: pytest.approx(0.1004)}
+
+
 def test_the_creation_of_an_actor_gets_the_node_of_its_worker():
     creation = state("a", [(ARGS, 0)], type="ACTOR_CREATION_TASK", node_id=None)
     call = state("b", [(ARGS, 1)], type="ACTOR_TASK")

@@ -60,6 +60,13 @@ def notebook(*middle: str, solution: str = RIGHT, given: str = "word = 'local'",
 
 
 SLEEPER = "[sys.executable, '-c', 'import time; time.sleep(15)'], start_new_session=True"  # ends by itself
+# As a worker of Ray whose parent has ended: it has renamed itself, so that no environment tells whose it is, and has a
+# group of its own.
+ORPHAN = (
+    "import os, subprocess, sys\n"
+    "sleep = ['ray::{name}', '-c', 'import time; time.sleep(15)']\n"
+    "subprocess.Popen(sleep, executable=sys.executable, env={}, stdout=-3, stderr=-3, preexec_fn=os.setpgrp)"
+)
 NOTEBOOKS = {
     "good": notebook(),
     "local": notebook("held = socket.create_server(('127.0.0.1', 0))", "import time; time.sleep(1.2)"),
@@ -77,6 +84,7 @@ NOTEBOOKS = {
     "failing": notebook("assert False, 'the lesson is wrong'"),
     "open": notebook(LISTEN, "import time; time.sleep(1.2)"),
     "process": notebook(f"subprocess.Popen({SLEEPER}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"),
+    "orphan": notebook(f"subprocess.run([sys.executable, '-c', {ORPHAN.replace('{name}', 'Ours')!r}])"),
     "no-torch": notebook(given="# Needs PyTorch: it makes tensors.\nimport torch"),
     "written": notebook("open(f'/tmp/klaw-{os.getpid()}-by-a-test', 'w').close()"),
     "skipped": notebook("# Needs a private cluster: it looks.\nprint('looked')", attached=True),
@@ -128,6 +136,7 @@ def test_a_notebook_that_is_in_order_passes(name, printed):
         ("failing", ["the lesson is wrong"]),
         ("open", ["listens on 0.0.0.0 port", "listens on :: port", "ipykernel_launcher"]),
         ("process", ["left something", "time.sleep(15)"]),
+        ("orphan", ["left something", "ray::Ours"]),
         ("written", ["left something", "-by-a-test"]),
         ("skipped", ["skipped for want of a private cluster"]),
     ],
@@ -165,6 +174,20 @@ def test_a_watch_that_cannot_look_says_so(monkeypatch):
     with traces.Watch() as watch:
         time.sleep(0.1)
     assert watch.open == {"the watch ended: ZeroDivisionError: division by zero"}
+
+
+def test_what_a_ray_beside_it_leaves_is_not_the_notebooks(monkeypatch):
+    monkeypatch.setattr(traces, "EVERY_S", 0.01)
+    with traces.Watch() as watch:
+        beside = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {ORPHAN!r}], start_new_session=True)"
+        subprocess.run([sys.executable, "-c", beside.replace("{name}", "Another")], check=True)
+        time.sleep(0.1)
+        assert any(process.name() == "ray::Another" or "ray::Another" in process.cmdline() for process in running())
+    assert watch.left() == []
+
+
+def running() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if process.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.1.1", "::1", "::ffff:127.0.0.1"])

@@ -36,6 +36,7 @@ class Watch:
         self._mark = os.environ[MARK] = uuid.uuid4().hex
         self._processes, self._files = set(psutil.process_iter()), _files()
         self._seen: set[tuple[int, str]] = set()
+        self._sessions: set[int] = set()  # of the kernels: a kernel begins one, and its Ray stays in it
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look_again_and_again, daemon=True)
         self._thread.start()
@@ -54,6 +55,9 @@ class Watch:
             self.open.add(f"the watch ended: {type(error).__name__}: {error}")
 
     def _look(self) -> None:
+        for child in psutil.Process().children():
+            with contextlib.suppress(OSError):
+                self._sessions.update({child.pid} & {os.getsid(child.pid)})
         for socket in psutil.net_connections(kind="tcp"):
             if socket.status != psutil.CONN_LISTEN or not socket.pid or is_loopback(socket.laddr.ip):
                 continue
@@ -62,7 +66,7 @@ class Watch:
                 self._seen.add(who)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process = psutil.Process(socket.pid)
-                    if _is_of(process, self._mark):
+                    if self._is_ours(process):
                         self.open.add(f"{_title(process)} listens on {who[1]}")
 
     def left(self) -> list[str]:
@@ -81,16 +85,30 @@ class Watch:
         left = []
         for process in set(psutil.process_iter()) - self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                if process.uids().real == os.getuid() and _is_of(process, self._mark):
+                if process.uids().real == os.getuid() and self._is_ours(process):
                     left.append(process)
         return left
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """Whether it has the mark. A process of Ray that renames itself hides its environment: its parent decides.
+
+        Where the parent has ended, too, its session tells whose it was.
+        """
+        if not _is_alive(process):
+            return False
+        for ancestor in (process, *process.parents()):
+            with contextlib.suppress(psutil.AccessDenied):
+                environment = ancestor.environ()
+                if "PATH" in environment and ancestor.pid != 1:
+                    return environment.get(MARK) == self._mark
+        return bool(RAY.search(" ".join(process.cmdline()))) and os.getsid(process.pid) in self._sessions
 
     def _left_files(self) -> list[str]:
         left = []
         for path in _files() - self._files:
             with contextlib.suppress(FileNotFoundError):
                 ours = path.stat().st_uid == os.getuid() and not _is_of_another(path)
-                if ours and not maps_it(path, lambda process: not _is_of(process, self._mark)):
+                if ours and not maps_it(path, lambda process: not self._is_ours(process)):
                     left.append(f"file {path}")
         return sorted(left)
 
@@ -119,26 +137,10 @@ def _files() -> set[Path]:
     return {path for place in PLACES for path in Path(place).parent.glob(Path(place).name)}
 
 
-def _is_of(process: psutil.Process, mark: str) -> bool:
-    """Whether the mark was inherited. A Ray worker renames itself, which hides its environment: its parent decides."""
-    if not _is_alive(process):
-        return False
-    for ancestor in (process, *process.parents()):
-        with contextlib.suppress(psutil.AccessDenied):
-            environment = ancestor.environ()
-            if "PATH" in environment:
-                return environment.get(MARK) == mark if ancestor.pid != 1 else _is_ray(process)
-    return _is_ray(process)
-
-
 def _is_alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def _is_ray(process: psutil.Process) -> bool:
-    return bool(RAY.search(" ".join(process.cmdline())))
 
 
 def _title(process: psutil.Process) -> str:

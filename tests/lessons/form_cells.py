@@ -14,6 +14,8 @@ EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u2712\u2714-\u2716\u2718-\u27b
 # What only a private cluster, or at least a node on this machine, has: a cell that reads it says so with a mark, or
 # asks itself whether the cluster is attached.
 LOCAL = re.compile(r"\bhere\.(processes|session_dir|token)\b|\bpsutil\b|\braylet\.(out|err|log)\b")
+# What gives a picture or a text to be shown.
+SHOWN = re.compile(r"(show|life)\.\w+\(|compare\(|[\w.]+\.(plot|table|gantt|flame|side_by_side)\(")
 SIMULATED = re.compile(r"\bhere\.(kill_node|add_node)\b")
 
 
@@ -74,6 +76,9 @@ def _code(source: str):
     except SyntaxError as error:
         yield f"it is not Python: {error.msg}."
         return
+    for statement in tree.body[:-1]:
+        if isinstance(statement, ast.Expr) and SHOWN.match(shown := ast.unparse(statement)):
+            yield f"{shown[:40]!r} is not its last line, so nobody sees it; move it there, or print it."
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "sleep":
             seconds = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else 0

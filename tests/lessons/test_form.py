@@ -256,6 +256,8 @@ BROKEN = [
     ("emoji-old", swap("e1", "holds", "\u2728 holds"), "the emoji"),
     ("sleep", swap("e1-run", "x = 1", "time.sleep(5)\nx = 1"), "(e1-run): it sleeps 5 s"),
     ("sleep-bare", swap("e1-run", "x = 1", "sleep(7.5)\nx = 1"), "(e1-run): it sleeps 7.5 s"),
+    ("unseen", swap("e1-run", "x = 1", "show.lines(x)\nx = 1"), "(e1-run): 'show.lines(x)' is not its last line"),
+    ("unseen-plot", swap("e1-run", "x = 1", "seen.plot('a')\nx = 1"), "(e1-run): \"seen.plot('a')\" is not its last"),
     ("mark-form", swap("e1-run", "x = 1", "# Needs a cluster: it kills a node.\nx = 1"), "(e1-run): the mark"),
     ("mark-stop", swap("e1-run", "x = 1", "# Needs PyTorch: no full stop\nx = 1"), "(e1-run): the mark"),
     ("mark-case", swap("e1-run", "x = 1", "# needs PyTorch: it is small.\nx = 1"), "(e1-run): the mark"),

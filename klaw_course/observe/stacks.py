@@ -97,15 +97,15 @@ def total(stacks: Stacks, function: str) -> int:
 
 
 def table(stacks: Stacks, most: int = 5) -> Text:
-    """Write your busiest lines: the share of all samples in which each was running itself, and its source.
+    """Write your busiest lines: the share of the samples in your functions in which each was running itself.
 
     Args:
         stacks: what was sampled.
         most: how many lines.
     """
-    samples = sum(stacks.values()) or 1
+    counts = own(stacks)
     body = [
-        [f"{100 * count / samples:.0f} %", frame.function, frame.line, _source(frame)]
-        for frame, count in list(own(stacks).items())[:most]
+        [f"{100 * count / sum(counts.values()):.0f} %", frame.function, frame.line, _source(frame)]
+        for frame, count in list(counts.items())[:most]
     ]
     return Text(tabulate(body, ["own time", "function", "line", "source"], disable_numparse=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from klaw_course.observe.stacks import Frame, Stacks, own, table, yours
-from klaw_course.show.base import BLUE, CARD, GREY, INK, VERMILLION, Picture, card, style
+from klaw_course.show.base import BLUE, CARD, INK, VERMILLION, Picture, card, style
 
 _LABELLED = 12  # per cent; a narrower bar has no room for its name
 
@@ -13,8 +13,8 @@ _LABELLED = 12  # per cent; a narrower bar has no room for its name
 def flame(stacks: Stacks, title: str = "") -> Picture:
     """Draw stacks as bars: one row for each depth of calls, callers above, as wide as their share of the samples.
 
-    The frames of Ray and of libraries are left out. The line that was running itself most often is vermillion and
-    hatched. ``klaw_course.observe.stacks.table`` gives the numbers.
+    Samples in which none of your functions ran, and the frames of Ray and of libraries, are left out. The line that was
+    running itself most often is vermillion and hatched. ``klaw_course.observe.stacks.table`` gives the numbers.
 
     Args:
         stacks: what was sampled: tuples of frames, outermost first, with a count each.
@@ -38,21 +38,20 @@ def flame(stacks: Stacks, title: str = "") -> Picture:
             ground = dict(facecolor=VERMILLION, edgecolor="none", pad=1) if hot else None
             text = f"{frame.function}\nline {frame.line} · {width:.0f} %"
             axes.text(left + width / 2, depth, text, ha="center", va="center", color="white", fontsize=9, bbox=ground)
-    others = 100 - sum(width for depth, _, width, _ in bars if depth == 0)
-    if others >= _LABELLED:
-        axes.text(100 - others / 2, 0, f"Ray, libraries\n{others:.0f} %", ha="center", va="center", color=GREY)
     style(axes, title)
     axes.set_yticks([])
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xlim(0, 100)
-    axes.set_xlabel("% of the samples. Callers are above; hatched: the line that was running most often", color=INK)
+    axes.set_xlabel(
+        "% of the samples in your functions. Callers are above; hatched: the line that ran most often", color=INK
+    )
     axes.xaxis.label.set_size(9)
     return Picture(figure, f"{title}. A flame graph, callers above what they call.\n{table(stacks)}")
 
 
 def layout(stacks: Stacks) -> list[tuple[int, float, float, Frame]]:
-    """Give (depth, left edge, width, frame) for each bar, in per cent of all samples, wide bars first."""
-    samples = sum(stacks.values())
+    """Give (depth, left edge, width, frame) for each bar, in per cent of your functions' samples, wide bars first."""
+    samples = sum(own(stacks).values())
     placed = []
 
     def place(part: Stacks, depth: int, left: float) -> None:

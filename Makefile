@@ -28,7 +28,7 @@ check: lint ## check the style, the form of the lessons and what needs no Ray (a
 
 # Two at a time, for most of the time is spent waiting; conftest.py says which two, and which run alone.
 test: lint ## check everything, and run every notebook (minutes)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 lint: $(READY) ## check the style of code and notebooks
 	$(BIN)/python -m ruff check

@@ -1,8 +1,8 @@
 """A notebook must leave nothing behind and listen on loopback only, its answers are checked, and none is forgotten.
 
-``make test`` runs two things at a time, each in a process of its own: lessons in one, tests in the other, and deeper
-notebooks in whichever is free. What measures times runs ``ALONE``. What each process has seen reaches the summary
-through the first one.
+``make test`` runs two things at a time, each in a process of its own: lessons in one, and in the other what tests them;
+deeper notebooks and tests on Ray in whichever is free. What measures times runs ``ALONE``. What each process has seen
+reaches the summary through the first one.
 
 The suite runs in an environment of its own: what the user's variables say about Ray clusters does not reach it, and
 what it writes does not reach the user's home.
@@ -98,12 +98,14 @@ def pytest_runtest_call(item):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Lessons beside tests: two that are alike would meet in what they are sensitive to."""
+    """Lessons beside what tests them; then whoever is free takes a deeper notebook, or a module of tests on Ray."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Kinds(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return "tests" if ".ipynb::" not in nodeid else nodeid if "/deeper/" in nodeid else "lessons"
+            if "/deeper/" in nodeid or nodeid.startswith("tests/ray/"):
+                return nodeid.partition("::")[0]
+            return "lessons" if ".ipynb::" in nodeid else "tests"
 
     return Kinds(config, log)
 

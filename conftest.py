@@ -1,8 +1,8 @@
 """A notebook must leave nothing behind and listen on loopback only, its answers are checked, and none is forgotten.
 
 ``make test`` runs two things at a time, each in a process of its own: lessons in one, and in the other what tests them;
-deeper notebooks and tests on Ray in whichever is free. What measures times runs ``ALONE``. What each process has seen
-reaches the summary through the first one.
+deeper notebooks and tests on Ray in whichever is free. What measures times runs ``ALONE``, but not its answers, whose
+checkers measure none. What each process has seen reaches the summary through the first one.
 
 The suite runs in an environment of its own: what the user's variables say about Ray clusters does not reach it, and
 what it writes does not reach the user's home.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import functools
 import os
 import secrets
 import shutil
@@ -59,11 +60,11 @@ _token_before = _state_of_the_users_token()
 
 @contextlib.contextmanager
 def _locked(folder: Path, how: int):
-    """Hold a lock that the suite's processes share; when one of them dies, so does its lock."""
+    """Hold a lock that the suite's processes share, and give a way to change it; a process that dies gives it back."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, how)
-        yield
+        yield functools.partial(fcntl.flock, opened)
     finally:
         os.close(opened)
 
@@ -76,7 +77,8 @@ def pytest_runtest_protocol(item):
     with contextlib.ExitStack() as room:
         with _locked(ROOT / "tests", fcntl.LOCK_EX):
             alone = item.path.relative_to(ROOT).as_posix() in ALONE
-            room.enter_context(_locked(ROOT / "notebooks", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+            change = room.enter_context(_locked(ROOT / "notebooks", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        answers.before_the_first = functools.partial(change, fcntl.LOCK_SH)
         return (yield)
 
 

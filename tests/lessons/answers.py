@@ -68,6 +68,10 @@ class Report:
 report = Report()  # of the notebook that runs, or ran last
 
 
+def before_the_first() -> None:
+    """Do nothing. Called when a notebook's own cells have run; whoever runs notebooks may put something else here."""
+
+
 def exercises(cells: list) -> dict[str, tuple[str, str]]:
     """Find a notebook's exercises.
 
@@ -123,6 +127,8 @@ class Client(NotebookClient):
         """Run a cell; but no answer where what the answers rest on was skipped for want of PyTorch."""
         if report.not_checked and any(cell is asked for _, asked in self._asked):
             return cell
+        if self._asked and cell is self._asked[0][1]:
+            before_the_first()
         result = await super().async_execute_cell(cell, cell_index, *arguments, **named)
         for needs in SKIPPED.findall("".join(output.get("text", "") for output in cell.get("outputs", ()))):
             report.skipped[needs] = report.skipped.get(needs, 0) + 1

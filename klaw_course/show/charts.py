@@ -76,7 +76,7 @@ def curves(series: dict, title: str, xlabel: str = "seconds", ylabel: str = "MiB
     axes = figure.subplots()
     for n, (name, (xs, ys)) in enumerate(series.items()):
         look = dict(color=_COLOURS[n % 5], linestyle=_DASHES[n % 4], marker=_MARKERS[n % 6], markersize=5)
-        axes.plot(xs, ys, label=name, markevery=(0.03 * n, 0.12), **look)
+        axes.plot(xs, ys, label=name, markevery=None if len(xs) <= 20 else (0.03 * n, 0.12), **look)
     style(axes, title)
     axes.grid(color=RULE, linewidth=0.6)
     axes.set_ylim(bottom=1.05 * min(0, *(min(ys) for _, ys in series.values())))  # from 0: a little growth looks little

@@ -61,8 +61,8 @@ def test_the_function_that_computes_is_seen_and_waiting_is_not(one_node, attach)
     assert busy.share("burn") > 0.5 and busy.busy > 0.3, "on a busy machine samples are lost"
     assert "burn" in busy.flame().alt and "burn" in busy.table()
     with profile.record(actor, attach=attach) as quiet:
-        ray.get(actor.wait.remote(0.5))
-    assert quiet.busy < 0.2
+        ray.get(actor.wait.remote(2.0))  # so long that the first moments of a call are few
+    assert quiet.busy < 0.15
     with pytest.raises(ValueError, match="Too little to draw: at [0-9]+ of"):
         quiet.flame()
     assert folders() == there and not spies(), "nothing is left"

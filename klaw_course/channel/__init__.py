@@ -26,8 +26,9 @@ What it promises:
   ``senders=n`` the channel closes when n senders have closed or died.
 - **Waiting** costs no thread and no CPU time; nobody polls. A timeout, Ctrl-C, ``ray.cancel`` or a cancelled coroutine
   ends a wait, and loses and takes nothing.
-- **Deaths**: if a sender's process dies, what it had not handed over is lost (``flush`` and ``close`` hand over), and
-  its credits come back. If the channel's actor dies, everybody gets ``ChannelBroken``. While it cannot be reached,
+- **Deaths** are told by Ray: the channel awaits a result that the process of each end owns, and is told that its owner
+  died. If a sender's process dies, what it had not handed over is lost (``flush`` and ``close`` hand over), and its
+  credits come back. If the channel's actor dies, everybody gets ``ChannelBroken``. While it cannot be reached,
   calls are repeated, and change nothing twice. It is never restarted, for it would come back empty.
 - **Life**: a channel ends with the process that made it, and when its last handle goes. One with a ``name`` and
   ``lifetime="detached"`` stays until ``ray.kill``; any driver finds it with ``Channel.get``.

@@ -319,6 +319,37 @@ def test_a_coroutine_that_is_cancelled_when_it_has_just_got_something_gives_it_b
     asyncio.run(run())
 
 
+def test_the_event_loop_never_blocks_although_the_channel_does_not_answer():
+    async def run():
+        channel, late = Channel(1), []
+        sender, receiver = channel.sender(), channel.receiver()
+        await sender.send_async("fills it", timeout=10)
+        assert await receiver.recv_async(timeout=10) == "fills it"
+
+        async def beat():
+            last = time.monotonic()
+            while True:
+                await asyncio.sleep(0.02)
+                now = time.monotonic()
+                late.append(now - last)
+                last = now
+
+        heart = asyncio.create_task(beat())
+        with stopped(channel):
+            calls = [receiver.recv_async(), *(sender.send_async(n) for n in range(3)), sender.flush_async(timeout=2)]
+            waiting = [asyncio.create_task(call) for call in calls]
+            await asyncio.sleep(1)
+            receiver.close()  # another coroutine closes what one waits for
+            await asyncio.gather(sender.close_async(timeout=1), return_exceptions=True)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        heart.cancel()
+        assert len(late) > 20 and max(late) < 0.8, "one that waits in the loop's thread stops it for a second or more"
+
+    asyncio.run(run())
+
+
 def test_an_async_actor_answers_while_it_waits():
     @ray.remote(num_cpus=0)
     class Echo:

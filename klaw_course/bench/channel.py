@@ -186,13 +186,14 @@ def measure(
 def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
     """Draw a panel for each size, on an axis in powers of ten: messages per second, or MB for those of 1 MB or more.
 
-    ``table`` gives the numbers.
+    A power of ten has the same width in all panels, so that they can be compared. ``table`` gives the numbers.
     """
     from matplotlib.figure import Figure
 
     from klaw_course.show import BLUE, CARD, GREY, INK, Picture, style
 
     sizes = list(next(iter(rates.values())))
+    widest = max(max(column) / min(column) for column in ([way[size] for way in rates.values()] for size in sizes))
     figure = Figure(figsize=(9, 1.1 + 0.3 * len(rates)), facecolor=CARD, layout="constrained")
     for axes, size in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
         large = SIZES[size][0] >= 10**6
@@ -201,7 +202,7 @@ def chart(rates: dict[str, dict[str, float]], title: str = "") -> Picture:
         for y, value in enumerate(values):
             axes.text(1.25 * value, y, f"{value:,.{0 if value >= 10 else 2}f}", va="center", color=INK, fontsize=8.5)
         axes.set_xscale("log")
-        axes.set_xlim(min(values) / 3, max(values) * 15)
+        axes.set_xlim(min(values) / 3, min(values) * widest * 15)
         axes.set_xlabel(f"{'MB' if large else 'messages'} per second (log scale)", color=INK, fontsize=9)
         style(axes, f"messages of {size}")
     axes.invert_yaxis()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from itertools import chain
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import ray
 from hypothesis import given, settings, strategies
+from ray.util.state import get_actor
 
 from klaw_course import cluster
 from klaw_course.channel import Channel, ChannelBroken, ChannelClosed, ChannelEnded, EndClosed
@@ -392,3 +394,16 @@ def test_a_worker_that_dies_too_often_has_failed():
 def test_bad_input_is_named(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_a_channel_ends_when_its_last_handle_goes_and_not_before():
+    channel = Channel(1)
+    actor, receiver = channel._actor._actor_id.hex(), channel.receiver()
+    del channel
+    gc.collect()
+    time.sleep(0.5)
+    assert get_actor(actor).state == "ALIVE", "a receiver is a handle, too"
+    receiver.close()
+    del receiver
+    gc.collect()
+    wait_until(lambda: get_actor(actor).state == "DEAD", "the channel's actor to end", timeout_s=30)

@@ -189,8 +189,10 @@ def test_an_interrupted_wait_leaves_a_channel_that_works(interrupt, where, monke
     sender.send("y", timeout=5) if where != "send" else None
     assert [receiver.recv(timeout=5) for _ in expected] == expected
     assert where == "send" or receiver.recv(timeout=5) == "y"
-    sender.close()
     receiver.close()
+    if where == "send":
+        works(channel, 3)  # its sender lives on, and the room that it waited for is nobody's
+    sender.close()
     works(channel, 3)
 
 
@@ -206,10 +208,15 @@ def wait_in_send(channel):
         sender.send(number)
 
 
-@pytest.mark.parametrize("wait", [wait_in_recv, wait_in_send])
+@ray.remote(num_cpus=0)
+def wait_for_one_that_waits(channel):
+    return ray.get(wait_in_recv.remote(channel))
+
+
+@pytest.mark.parametrize("wait", [wait_in_recv, wait_in_send, wait_for_one_that_waits])
 def test_a_cancelled_task_leaves_a_channel_that_works(wait):
     channel = Channel(2)
-    who = "receivers" if wait is wait_in_recv else "senders"
+    who = "senders" if wait is wait_in_send else "receivers"
     task = wait.remote(channel)
     waits(channel, who)
     ray.cancel(task)

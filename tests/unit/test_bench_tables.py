@@ -73,6 +73,8 @@ def test_the_chart_of_messages_has_a_panel_for_each_size_and_the_table_in_words(
     dots = [axes.collections[0].get_offsets()[:, 0].tolist() for axes in picture.figure.axes]
     assert dots == [[100.0, 2500.0], [10.0, 4.0]]  # messages per second, and MB
     assert channel.table(RATES) in picture.alt
+    left, right = (axes.get_xlim() for axes in picture.figure.axes)
+    assert left[1] / left[0] == pytest.approx(right[1] / right[0]), "a power of ten is as wide in both"
 
 
 def test_a_short_measurement_passes_whole_batches_and_may_skip_the_warm_up():

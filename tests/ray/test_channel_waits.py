@@ -343,7 +343,7 @@ def test_the_event_loop_never_blocks_although_the_channel_does_not_answer():
 
         heart = asyncio.create_task(beat())
         with stopped(channel):
-            calls = [receiver.recv_async(), *(sender.send_async(n) for n in range(3)), sender.flush_async(timeout=2)]
+            calls = [receiver.recv_async(2), *(sender.send_async(n, 2) for n in range(3)), sender.flush_async(2)]
             waiting = [asyncio.create_task(call) for call in calls]
             await asyncio.sleep(1)
             receiver.close()  # another coroutine closes what one waits for

@@ -60,6 +60,41 @@ def test_most_cells_of_all_lessons_run_there():
     assert len(_counts) == len(LESSONS) and ran >= OF_ALL * cells, _counts
 
 
+CHANNEL = """
+import ray
+from klaw_course.channel import Channel
+
+ray.init(address="auto", log_to_driver=False)
+here, there = [{"label_selector": {"ray.io/node-id": node["NodeID"]}} for node in ray.nodes()]
+
+@ray.remote
+def send(channel, size):
+    with channel.sender() as sender:
+        for number in range(8):
+            sender.send((number, bytes([number]) * size))
+    channel.close()
+
+@ray.remote
+def receive(channel):
+    return [item == (number, bytes([number]) * len(item[1])) for number, item in enumerate(channel)]
+
+for owner in ("channel", "sender"):
+    for size in (100, 3_000_000):
+        channel = Channel(4, owner=owner, **there)
+        got = receive.options(**here).remote(channel)
+        send.options(**there if size == 100 else here).remote(channel, size)
+        print(owner, size, ray.get(got, timeout=60) == [True] * 8, channel.stats()["high_water"] <= 4)
+"""
+
+
+def test_a_channel_between_two_nodes(two_nodes):
+    status, printed = two_nodes.run(sys.executable, "-c", CHANNEL, RAY_ADDRESS=two_nodes.address)
+    assert status == 0, printed
+    rows = [line.split() for line in printed.splitlines()[-4:]]
+    sizes = [[owner, size, "True", "True"] for owner in ("channel", "sender") for size in ("100", "3000000")]
+    assert rows == sizes, printed
+
+
 PROGRAM = """
 import os
 import ray

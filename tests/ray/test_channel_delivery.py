@@ -177,6 +177,32 @@ def test_a_second_driver_finds_a_detached_channel_and_unavailable_is_not_dead():
         Channel.get("nobody")
 
 
+OWNER = """
+    import sys, ray
+    from klaw_course.channel import Channel
+    ray.init(address=sys.argv[1], namespace="lab", log_to_driver=False)
+    outbox, anonymous = Channel.get("of two", namespace="lab"), Channel(5)
+    with anonymous.sender() as sender:
+        sender.send("an item")
+    with outbox.sender() as sender:
+        sender.send(anonymous)
+        input()
+"""
+
+
+def test_an_anonymous_channel_ends_with_the_driver_that_made_it_whoever_else_has_its_handle():
+    outbox = Channel(5, name="of two", namespace="lab")
+    command = [sys.executable, "-c", textwrap.dedent(OWNER), ray.get_runtime_context().gcs_address]
+    driver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    anonymous = outbox.receiver().recv(timeout=60)
+    receiver = anonymous.receiver(prefetch=0)
+    assert receiver.recv(timeout=20) == "an item", "while its driver lives, it can be used from elsewhere"
+    driver.communicate("\n", timeout=60)
+    assert driver.returncode == 0
+    with pytest.raises(ChannelBroken, match="actor died"):
+        receiver.recv(timeout=30)
+
+
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ import ray
 
 from klaw_course.bench import channel as channel_bench
 from klaw_course.channel import Channel
+from klaw_course.observe import store
+from klaw_course.wait import wait_until
 
 
 @ray.remote(num_cpus=0)
@@ -37,6 +39,19 @@ def test_sender_channel_and_receiver_each_on_another_node(three_nodes, owner, si
     items, where = ray.get(got, timeout=60)
     assert items == [(number, size, number) for number in range(8)]
     assert where == nodes[2]
+
+
+@pytest.mark.parametrize(("owner", "copies"), [("channel", 3), ("sender", 2)])
+def test_a_large_item_passes_through_the_channels_node_only_if_that_is_to_own_it(three_nodes, owner, copies):
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    places = [{"label_selector": {"ray.io/node-id": node}} for node in nodes]
+    channel, receiver = Channel(8, owner=owner, **places[0]), Receiver.options(**places[2]).remote()
+    got = receiver.receive.remote(channel)
+    wait_until(lambda: channel.stats()["waiting_receivers"] == 1, "the receiver to wait")
+    with store.watch() as seen:
+        ray.get(send.options(**places[1]).remote(channel, 4, 5 * 2**20), timeout=60)
+        assert len(ray.get(got, timeout=60)[0]) == 4
+    assert seen.written_mb == pytest.approx(copies * 4 * 5, abs=1)
 
 
 def test_the_benchmark_has_a_way_to_another_node_where_there_is_one(three_nodes):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import pickle
 import threading
+from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
+import numpy as np
 import ray
 from ray.actor import ActorHandle
 
@@ -90,13 +92,17 @@ class Packed:
         try:
             if type(item) in PLAIN:
                 self._head = pickle.dumps(item, 5)
+            elif type(item) is np.ndarray and not item.dtype.hasobject:
+                self._head = pickle.dumps(item, 5, buffer_callback=_to(self._buffers))
             else:
                 file = io.BytesIO()
                 _Pickler(file, self._buffers, self._refs).dump(item)
                 self._head = file.getvalue()
         except Exception as error:
             raise TypeError(f"This item does not pickle, and was not sent: {error}.") from error
-        self.size = len(self._head) + sum(buffer.raw().nbytes for buffer in self._buffers)
+        self.size = len(self._head)
+        if self._buffers:
+            self.size += sum(buffer.raw().nbytes for buffer in self._buffers)
 
     def payload(self, by_reference_from: int) -> bytes | Parcel | Stored:
         """Copy the item to where it stays until it is received: what becomes of it here no longer matters."""
@@ -170,17 +176,25 @@ def unpack(payload: bytes | Parcel) -> object:
         raise TypeError(f"An item cannot be unpickled here, and is lost: {said}.") from error
 
 
+def _to(buffers: list) -> Callable[[pickle.PickleBuffer], bool]:
+    """Make what pickle asks for each buffer whether it goes into the pickle; the others go into the list.
+
+    Not a method: in a circle with its pickler it would keep the item's arrays and references until Python's collector
+    comes.
+    """
+
+    def goes_into_the_pickle(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes < APART:
+            return True
+        buffers.append(buffer)
+        return False
+
+    return goes_into_the_pickle
+
+
 class _Pickler(ray.cloudpickle.CloudPickler):
     def __init__(self, file, buffers: list, refs: list):
-        def goes_into_the_pickle(buffer: pickle.PickleBuffer) -> bool:
-            if buffer.raw().nbytes < APART:
-                return True
-            buffers.append(buffer)
-            return False
-
-        # Not a method: in a circle with its pickler it would keep the item's arrays and references until Python's
-        # collector comes.
-        super().__init__(file, protocol=5, buffer_callback=goes_into_the_pickle)
+        super().__init__(file, protocol=5, buffer_callback=_to(buffers))
         self._refs = refs
 
     def reducer_override(self, obj: object):

@@ -192,13 +192,15 @@ class Receiver(End):
     def _opened(self) -> None:
         """Note that an entry is open; now it can be told, by the call that asks for more. Called with the lock."""
         self._opening -= 1
-        if not self._opening:
+        # If that call is on its way, nothing is to be done, and to wake the loop would cost more than the item.
+        if not self._opening and self._pull_number is None:
             self._changed()
 
     def _put_back(self, entry: tuple) -> None:
         if not self._left:
             insort(self._ready, entry, key=lambda entry: entry[0])
             self._serve()
+            self._changed()
 
     def _take_back(self, waiter: Waiter) -> None:
         entry = waiter.result()

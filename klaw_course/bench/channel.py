@@ -25,7 +25,7 @@ SIZES = {
     "1 MB": (10**6, 200, 64, 8),
     "10 MB": (10**7, 200, 8, 2),
 }
-SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times fewer messages, but 20 at least
+SLOW = {"Queue, one at a time": 40, "ray.put, ray.get": 20}  # as many times fewer messages, but no less than 200
 
 
 def ways() -> dict[str, Callable]:
@@ -174,7 +174,7 @@ def measure(
                 for way, run in ways.items():
                     bar.set_description(f"{way}, {size}")
                     length, n, room, batch = SIZES[size]
-                    n = max(20, n // SLOW.get(way, 1) // shorter)
+                    n = max(20, max(n // SLOW.get(way, 1), min(n, 200)) // shorter)
                     n = max(batch, n // batch * batch)  # whole batches
                     n = n if turn else max(batch, n // 10 // batch * batch)
                     seconds = run(length, n, room, batch)

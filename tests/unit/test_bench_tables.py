@@ -84,6 +84,8 @@ def test_a_short_measurement_passes_whole_batches_and_may_skip_the_warm_up():
         calls.append((size, n))
         return n / 5.0
 
-    rates = channel.measure({"way": way, "Queue, one at a time": way}, sizes=["1 MB"], shorter=8, warm=False)
-    assert rates == {"way": {"1 MB": 5.0}, "Queue, one at a time": {"1 MB": 5.0}}
-    assert calls == [(10**6, 24), (10**6, 16)]  # 200 / 8 and 20, less what is no whole batch of 8
+    two = {"way": way, "Queue, one at a time": way}
+    rates = channel.measure(two, sizes=["100 B", "1 MB"], shorter=8, warm=False)
+    assert rates == {name: {"100 B": 5.0, "1 MB": 5.0} for name in two}
+    assert calls[:2] == [(100, 2500), (100, 100)]  # 20,000 / 8, and a batch, for 20,000 / 40 / 8 is less
+    assert calls[2:] == [(10**6, 24)] * 2  # 200 / 8, less what is no whole batch of 8

@@ -8,6 +8,7 @@ import threading
 import time
 import types
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -243,10 +244,13 @@ def test_that_a_lone_item_was_taken_is_told_by_the_call_that_asks_for_the_next()
         buffer.state.settle = lambda *args: (buffer.settled.append(args), settle(*args))
 
     ray.get(channel._actor.__ray_call__.remote(count_settled))
-    for number in range(20):
-        sender.send(number)
-        assert receiver.recv(timeout=20) == number
-        time.sleep(0.02)  # longer than the channel waits for it at most
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(20):
+            got = pool.submit(receiver.recv, timeout=20)
+            wait_until(lambda: receiver._waiters, "it to wait")  # on a busy machine, too, it is there before the item
+            sender.send(number)
+            assert got.result() == number
+            time.sleep(0.02)  # longer than the channel waits for it at most
     assert channel.stats()["taken"] == 20
     assert len(ray.get(channel._actor.__ray_call__.remote(lambda buffer: buffer.settled))) < 5
 

@@ -137,8 +137,8 @@ def test_a_row_has_the_address_of_its_machine_and_the_gantt_says_if_there_are_se
         assert ("clock of its own" in picture.figure.axes[-1].get_xlabel()) is said
 
 
-def attempt(number=0, state=DONE, end_ms=5, spans=1):
-    profile = {"events": [{"event_name": "task:execute"}] * spans}
+def attempt(number=0, state=DONE, end_ms=5, spans=("task:deserialize_arguments", "task:execute")):
+    profile = {"events": [{"event_name": name} for name in spans]}
     return SimpleNamespace(task_id="a", attempt_number=number, state=state, end_time_ms=end_ms, profiling_data=profile)
 
 
@@ -147,13 +147,23 @@ def attempt(number=0, state=DONE, end_ms=5, spans=1):
     [
         ([], False),
         ([attempt()], True),
-        ([attempt(), attempt(1, RUN, None, 0)], False),
-        ([attempt(spans=0)], False),
+        ([attempt(), attempt(1, RUN, None, ())], False),
+        ([attempt(spans=())], False),
+        ([attempt(spans=("task:deserialize_arguments",))], False),
         ([attempt(end_ms=None)], False),
-        ([attempt(state=FAILED, spans=0), attempt(1)], True),
+        ([attempt(state=FAILED, spans=()), attempt(1)], True),
         ([attempt(1)], False),
     ],
-    ids=["none-may-be-late", "one", "runs", "no-spans", "no-end", "retried", "the-first-attempt-is-missing"],
+    ids=[
+        "none-may-be-late",
+        "one",
+        "runs",
+        "no-spans",
+        "its-run-is-not-told",
+        "no-end",
+        "retried",
+        "the-first-attempt-is-missing",
+    ],
 )
 def test_a_recording_is_complete_when_every_attempt_has_its_end_and_its_spans(tasks, complete):
     assert timeline._complete(tasks) is complete

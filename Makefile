@@ -27,8 +27,9 @@ check: lint ## check the style, the form of the lessons and what needs no Ray (a
 	$(BIN)/python -m pytest tests/unit tests/lessons --ignore=tests/lessons/test_attached.py
 
 # Two at a time, for most of the time is spent waiting; conftest.py says which two, and which run alone.
+# A process that dies is not replaced: with its replacement, xdist waits for ever and never says which test it was.
 test: lint ## check everything, and run every notebook (minutes)
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --max-worker-restart=0
 
 lint: $(READY) ## check the style of code and notebooks
 	$(BIN)/python -m ruff check

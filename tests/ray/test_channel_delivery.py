@@ -190,17 +190,24 @@ OWNER = """
 """
 
 
+@ray.remote(num_cpus=0, max_retries=0)
+def use(outbox, used):
+    receiver = outbox.receiver().recv(timeout=60).receiver(prefetch=0)
+    with used.sender() as sender:
+        sender.send(receiver.recv(timeout=20))
+    receiver.recv(timeout=30)
+
+
 def test_an_anonymous_channel_ends_with_the_driver_that_made_it_whoever_else_has_its_handle():
-    outbox = Channel(5, name="of two", namespace="lab")
+    outbox, used = Channel(5, name="of two", namespace="lab"), Channel(1)
     command = [sys.executable, "-c", textwrap.dedent(OWNER), ray.get_runtime_context().gcs_address]
     driver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    anonymous = outbox.receiver().recv(timeout=60)
-    receiver = anonymous.receiver(prefetch=0)
-    assert receiver.recv(timeout=20) == "an item", "while its driver lives, it can be used from elsewhere"
+    using = use.remote(outbox, used)
+    assert used.receiver().recv(timeout=60) == "an item", "while its driver lives, it can be used from elsewhere"
     driver.communicate("\n", timeout=60)
     assert driver.returncode == 0
     with pytest.raises(ChannelBroken, match="actor died"):
-        receiver.recv(timeout=30)
+        ray.get(using, timeout=60)
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

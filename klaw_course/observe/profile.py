@@ -27,13 +27,13 @@ import ray
 
 from klaw_course import cluster
 from klaw_course.observe import remote, sampler
-from klaw_course.observe.stacks import Frame, Stacks, own, parse, table, total
+from klaw_course.observe.stacks import Frame, Stacks, own, parse, table, total, working
 from klaw_course.show.base import Picture, Text
 
 _LONGEST_S = 600  # after which py-spy ends by itself, should nobody end it
 _ATTACH_S = 10  # it takes 0.1 s
 _ANSWER_S = 30
-_WAITED = 0.15  # of the looks; a process that only called and waited ran in 1 to 5 % of them
+_WAITED = 0.15  # of the looks; with a core to itself, a process that only calls and waits runs in up to 5 % of them
 _attached: dict[int, tuple[subprocess.Popen, Path]] = {}  # of this process: pid that is profiled -> py-spy, its folder
 
 
@@ -120,7 +120,7 @@ def record(actor, rate: int = 100, attach: bool = True) -> Iterator[Profile]:
             yield profile
         finally:
             seconds = time.monotonic() - began
-            profile.stacks = _inside(actor, sampler.stop) if refused else parse(ask(_detach, profile.pid))
+            profile.stacks = working(_inside(actor, sampler.stop) if refused else parse(ask(_detach, profile.pid)))
         profile.asked = round(rate * seconds)
         where = f"process {profile.pid} on node {cluster.current().name_of(profile.node)}"
         profile.how = f"py-spy record --pid {profile.pid} --rate {rate} --format raw\nattached to {where}"

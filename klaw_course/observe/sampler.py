@@ -13,7 +13,6 @@ from collections import Counter
 
 from klaw_course.observe.stacks import Frame, Stacks
 
-_WAITS = ("threading.py", "selectors.py", "queue.py")  # a thread in one of these does nothing
 _BUSY = 0.2  # of the time since the last sample: with others on its cores, a process that computes gets no more
 _running: list[Sampler] = []  # at most one in a process
 
@@ -43,7 +42,7 @@ class Sampler(threading.Thread):
     def _count(self, times: int) -> None:
         """Count what runs now; a sample that came late, because a thread held the interpreter, counts for those due."""
         for thread, frame in sys._current_frames().items():
-            if thread != self.ident and not frame.f_code.co_filename.endswith(_WAITS):
+            if thread != self.ident:
                 stack = []
                 while frame is not None:
                     code = frame.f_code

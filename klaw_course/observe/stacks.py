@@ -18,6 +18,9 @@ from klaw_course.show.base import Text
 
 _FRAME = re.compile(r"(?P<function>[^(]*) \((?P<file>.*?)(?::(?P<line>\d+))?\)")
 _LIBRARIES = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python3|^<frozen|\.pyx$|^$|^python[/\\]ray[/\\]")
+_WAITS = ("threading.py", "selectors.py", "queue.py")  # a thread in one of these does nothing
+_WAITS_IN_RAY = ("wait", "get_objects")  # what ray.wait and ray.get call, in this file of Ray:
+_RAY_WAITS = re.compile(r"[/\\]ray[/\\]_private[/\\]worker\.py$")
 
 _WIDTH = 38  # of a line of source in the table, which a page must hold
 
@@ -51,6 +54,20 @@ def parse(text: str) -> Stacks:
             frames = [Frame(match["function"], match["file"], int(match["line"] or 0)) for match in found if match]
             stacks[tuple(frames)] += int(count)
     return dict(stacks)
+
+
+def working(stacks: Stacks) -> Stacks:
+    """Drop the stacks of threads that wait, in Python's locks and queues or in ``ray.get`` and ``ray.wait``.
+
+    A profiler asks the system which threads run. A thread that waits wakes now and then to look; on a busy machine it
+    then stands in line for a core, and all that time the system says that it runs.
+    """
+    return {frames: count for frames, count in stacks.items() if not (frames and _waits(frames[-1]))}
+
+
+def _waits(innermost: Frame) -> bool:
+    in_ray = _RAY_WAITS.search(innermost.file) and innermost.function.rpartition(".")[2] in _WAITS_IN_RAY
+    return bool(in_ray) or innermost.file.endswith(_WAITS)
 
 
 def yours(stacks: Stacks) -> Stacks:

@@ -182,12 +182,10 @@ def test_what_a_ray_beside_it_leaves_is_not_the_notebooks(monkeypatch):
         beside = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {ORPHAN!r}], start_new_session=True)"
         subprocess.run([sys.executable, "-c", beside.replace("{name}", "Another")], check=True)
         time.sleep(0.1)
-        assert any(process.name() == "ray::Another" or "ray::Another" in process.cmdline() for process in running())
+        seen = [process.info for process in psutil.process_iter(["name", "cmdline", "status"])]
+        running = [info for info in seen if info["status"] != psutil.STATUS_ZOMBIE]
+        assert any("ray::Another" in [info["name"], *(info["cmdline"] or ())] for info in running)
     assert watch.left() == []
-
-
-def running() -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if process.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.1.1", "::1", "::ffff:127.0.0.1"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -34,6 +35,14 @@ class Stove:
 
     def pid(self):
         return os.getpid()
+
+
+@ray.remote(num_cpus=0)
+class Cook:
+    def waits_and_gets(self, stove, seconds):
+        ref = stove.work.remote(seconds)
+        ray.wait([ref], timeout=seconds / 2)
+        ray.get(ref)
 
 
 def on(name):
@@ -67,6 +76,24 @@ def test_the_function_that_computes_is_seen_and_waiting_is_not(one_node, attach)
         quiet.flame()
     assert folders() == there and not spies(), "nothing is left"
     ray.kill(actor)
+
+
+def test_on_a_busy_machine_who_waits_in_ray_does_not_seem_to_work(one_node):
+    """Such a thread wakes to look, stands in line for a core, and runs for all that time, says the system."""
+    cook, stove = Cook.remote(), on("head")[0]
+    ray.get(cook.waits_and_gets.remote(stove, 0))
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+    try:
+        with profile.record(cook) as seen:
+            ray.get(cook.waits_and_gets.remote(stove, 2.0))
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    ends = {str(frames[-1]) + frames[-1].file for frames in seen.stacks if frames}
+    assert not [end for end in ends if "_private/worker.py" in end and not end.startswith("Worker.main_loop")], ends
+    ray.kill(cook)
+    ray.kill(stove)
 
 
 @pytest.mark.parametrize("attach", [True, False])

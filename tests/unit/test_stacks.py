@@ -13,7 +13,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from klaw_course.observe import sampler
-from klaw_course.observe.stacks import Frame, own, parse, table, total, yours
+from klaw_course.observe.stacks import Frame, own, parse, table, total, working, yours
 from klaw_course.show import BLUE, VERMILLION, life
 from klaw_course.show.flame import flame, layout
 
@@ -45,6 +45,14 @@ def test_collapsed_stacks_are_read_and_what_is_no_frame_is_left_out():
 def test_only_your_frames_are_kept_and_a_comprehension_counts_as_its_line():
     assert yours(parse(RAW)) == {(PLAY, STEP, HOT): 60, (PLAY, STEP): 30, (): 10}
     assert own(parse(RAW)) == {HOT: 60, STEP: 30}
+
+
+def test_who_waits_does_not_work():
+    ray = "/venv/lib/python3.11/site-packages/ray/_private/worker.py"
+    waits = [Frame("wait", ray, 3), Frame("Worker.get_objects", ray, 9), Frame("Queue.get", "/lib/queue.py", 5)]
+    works = [HOT, Frame("wait", CELL, 2), Frame("put", ray, 4), Frame("wait", "/my/ray_private/worker.py", 1)]
+    stacks = {(PLAY, frame): 2 for frame in [*waits, *works]} | {(): 7, (waits[0], HOT): 1}
+    assert working(stacks) == {(PLAY, frame): 2 for frame in works} | {(): 7, (waits[0], HOT): 1}
 
 
 @pytest.mark.parametrize("function, samples", [("live_neighbors", 60), ("play", 90), ("Game.play", 90), ("other", 0)])

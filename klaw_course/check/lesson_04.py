@@ -106,7 +106,10 @@ def _torment(store, path: Path) -> str:
 def _result(ref, what: str):
     try:
         return ray.get(ref, timeout=30)
-    except ray.exceptions.ActorDiedError:
+    except ray.exceptions.ActorDiedError as error:
+        # A kill in the middle of a write, and the next process could not read what it found.
+        hint = "was the file written in place? A kill in the middle leaves half of it. Write aside, then rename."
+        need("creation task" not in str(error), f"{what}: after a kill the constructor raised an error; {hint}")
         need(False, f"{what} gave ActorDiedError: the process was killed and did not come back.")
     except ray.exceptions.ActorUnavailableError:
         need(False, f"{what} gave ActorUnavailableError: the process came back, but the call was not sent again.")

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 
-from klaw_course.observe.stacks import Frame, Stacks
+from klaw_course.observe.stacks import Frame, Stacks, working
 
 _BUSY = 0.2  # of the time since the last sample: with others on its cores, a process that computes gets no more
 _running: list[Sampler] = []  # at most one in a process
@@ -55,7 +55,7 @@ class Sampler(threading.Thread):
         """Stop, and return what was seen."""
         self._over.set()
         self.join()
-        return dict(self._counts)
+        return working(self._counts)
 
 
 def start(rate: int) -> None:

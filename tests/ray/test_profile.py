@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Stove:
             sum(range(1000))
 
     def wait(self, seconds):
-        time.sleep(seconds)
+        threading.Event().wait(seconds)
 
     def pid(self):
         return os.getpid()

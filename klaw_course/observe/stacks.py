@@ -18,8 +18,10 @@ from klaw_course.show.base import Text
 
 _FRAME = re.compile(r"(?P<function>[^(]*) \((?P<file>.*?)(?::(?P<line>\d+))?\)")
 _LIBRARIES = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python3|^<frozen|\.pyx$|^$|^python[/\\]ray[/\\]")
-_WAITS = ("threading.py", "selectors.py", "queue.py")  # a thread in one of these does nothing
-_WAITS_IN_RAY = ("wait", "get_objects")  # what ray.wait and ray.get call, in this file of Ray:
+# A thread whose innermost frame is here does nothing: Python's own modules (not yours, such as work_queue.py), and what
+# ray.wait and ray.get call in Ray's.
+_WAITS = re.compile(r"[/\\]python3[\d.]*[/\\](threading|selectors|queue)\.py$")
+_WAITS_IN_RAY = ("wait", "get_objects")
 _RAY_WAITS = re.compile(r"[/\\]ray[/\\]_private[/\\]worker\.py$")
 
 _WIDTH = 38  # of a line of source in the table, which a page must hold
@@ -67,7 +69,7 @@ def working(stacks: Stacks) -> Stacks:
 
 def _waits(innermost: Frame) -> bool:
     in_ray = _RAY_WAITS.search(innermost.file) and innermost.function.rpartition(".")[2] in _WAITS_IN_RAY
-    return bool(in_ray) or innermost.file.endswith(_WAITS)
+    return bool(in_ray or _WAITS.search(innermost.file))
 
 
 def yours(stacks: Stacks) -> Stacks:

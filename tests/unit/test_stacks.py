@@ -49,8 +49,18 @@ def test_only_your_frames_are_kept_and_a_comprehension_counts_as_its_line():
 
 def test_who_waits_does_not_work():
     ray = "/venv/lib/python3.11/site-packages/ray/_private/worker.py"
-    waits = [Frame("wait", ray, 3), Frame("Worker.get_objects", ray, 9), Frame("Queue.get", "/lib/queue.py", 5)]
-    works = [HOT, Frame("wait", CELL, 2), Frame("put", ray, 4), Frame("wait", "/my/ray_private/worker.py", 1)]
+    waits = [
+        Frame("wait", ray, 3),
+        Frame("Worker.get_objects", ray, 9),
+        Frame("Queue.get", "/usr/lib/python3.11/queue.py", 5),
+    ]
+    works = [
+        HOT,
+        Frame("wait", CELL, 2),
+        Frame("put", ray, 4),
+        Frame("work", "/home/me/work_queue.py", 6),
+        Frame("wait", "/my/ray_private/worker.py", 1),
+    ]
     stacks = {(PLAY, frame): 2 for frame in [*waits, *works]} | {(): 7, (waits[0], HOT): 1}
     assert working(stacks) == {(PLAY, frame): 2 for frame in works} | {(): 7, (waits[0], HOT): 1}
 

@@ -27,6 +27,8 @@ class Lease:
 
     def __exit__(self, kind, error, trace) -> None:
         taken, back = ([self._position], []) if kind is None else ([], [self._position])
+        with self._receiver._lock:
+            self._receiver._unsure.update(taken)
         soon(start, self._receiver._settle(taken, back))
 
     async def __aenter__(self) -> object:

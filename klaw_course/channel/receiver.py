@@ -36,6 +36,7 @@ class Receiver(End):
         self._prefetch, self._manual = prefetch, manual
         self._ready: list = []  # entries (position, bytes, payload) that were lent to this receiver
         self._taken: list[int] = []  # positions of which the channel is not yet told
+        self._unsure: set[int] = set()  # those, and the ones of which it has not yet answered that it knows
         self._unacknowledged: list[int] = []
         self._opening = 0  # entries that somebody has got, and not yet opened
         self._pull_number, self._withdrawn, self._telling, self._began = None, False, False, False
@@ -71,7 +72,7 @@ class Receiver(End):
     def ack(self) -> None:
         """Acknowledge all that this receiver, which is ``manual``, has received so far. Waits for nothing."""
         with self._lock:
-            self._taken += self._unacknowledged
+            self._note(*self._unacknowledged)
             self._unacknowledged.clear()
             self._tell(at_once=True)
 
@@ -82,7 +83,7 @@ class Receiver(End):
                 self._left, self._why = True, EndClosed("This receiver is closed.")
                 self._deny_all(self._why)
                 self._ready.clear()  # the channel gives it to another
-                soon(start, leave(self._actor, self._id, self._taken))
+                soon(start, leave(self._actor, self._id, self._untold()))
 
     def __iter__(self) -> Receiver:
         return self
@@ -169,7 +170,7 @@ class Receiver(End):
         with self._lock:
             self._opened()
             if isinstance(error, (TypeError, ray.exceptions.ObjectLostError)):
-                self._taken.append(entry[0])
+                self._note(entry[0])
                 self._tell()
             else:
                 self._put_back(entry)
@@ -184,10 +185,15 @@ class Receiver(End):
             if self._manual:
                 self._unacknowledged.append(position)
             else:
-                self._taken.append(position)
+                self._note(position)
                 if not self._telling or len(self._taken) == self._many:
                     self._tell()
         return item
+
+    def _note(self, *positions: int) -> None:
+        """Note what the channel must be told. Called with the lock."""
+        self._taken += positions
+        self._unsure.update(positions)
 
     def _opened(self) -> None:
         """Note that an entry is open; now it can be told, by the call that asks for more. Called with the lock."""
@@ -240,8 +246,9 @@ class Receiver(End):
                 back, self._ready = [entry[0] for entry in self._ready], []
                 start(self._settle([], back))
 
-    def _pulled(self, loan: Loan) -> None:
+    def _pulled(self, loan: Loan, taken: list) -> None:
         with self._lock:
+            self._unsure.difference_update(taken)
             self._pull_number, self._withdrawn = None, False
             if not self._left:
                 self._ready += loan.entries
@@ -274,9 +281,11 @@ class Receiver(End):
 
     async def _settle(self, taken: list, back: list) -> None:
         await self._tell_channel(lambda: self._actor.settle.remote(self._id, taken, back))
+        with self._lock:
+            self._unsure.difference_update(taken)
 
     def _untold(self) -> list:
-        return self._taken
+        return list(self._unsure)  # the call that leaves may overtake one that tells: Ray promises no order here
 
 
 async def _pull(receiver: weakref.ref, actor, who: str, number: int, most: int, wait: bool, taken: list) -> None:
@@ -285,7 +294,7 @@ async def _pull(receiver: weakref.ref, actor, who: str, number: int, most: int, 
     try:
         loan = await call_for(receiver, lambda: actor.pull.remote(who, number, most, wait, taken))
         if living := receiver():
-            living._pulled(loan)
+            living._pulled(loan, taken)
     except ChannelError as error:
         if living := receiver():
             living._break(error)

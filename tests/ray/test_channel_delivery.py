@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import ray
 
 from klaw_course import cluster
-from klaw_course.channel import Channel, ChannelBroken, ChannelClosed, ChannelEnded, ChannelError, EndClosed
+from klaw_course.channel import Channel, ChannelBroken, ChannelClosed, ChannelEnded, ChannelError, EndClosed, ends
 from klaw_course.cluster import Node
 from klaw_course.wait import wait_until
 
@@ -121,6 +122,37 @@ def test_a_receiver_that_closes_gives_back_what_it_did_not_take_in_every_mode(op
         if options.get("manual"):
             receiver.ack()
     assert rest_of(channel) == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("how", ["recv", "ack", "lease"])
+def test_what_was_taken_does_not_come_again_although_the_news_of_it_arrives_after_the_close(how, monkeypatch):
+    """An async actor promises no order to the calls of one caller, and a call that was lost is made again."""
+
+    ask, begun = ends.ask, []
+
+    async def ask_late(call):
+        begun.append(call)
+        await asyncio.sleep(0.5)
+        return await ask(call)
+
+    channel = channel_of(range(3))
+    receiver = channel.receiver(prefetch=1, manual=how == "ack")
+    assert receiver.recv(timeout=5) == 0
+    if how == "ack":
+        receiver.ack()
+    wait_until(lambda: channel.stats()["taken"] == 1, "the channel to know it")
+    monkeypatch.setattr(ends, "ask", ask_late)
+    if how == "lease":
+        with receiver.lease(timeout=5) as item:
+            assert item == 1
+    else:
+        assert receiver.recv(timeout=5) == 1
+    if how == "ack":
+        receiver.ack()
+    wait_until(lambda: begun and not receiver._taken, "the call to be on its way")
+    monkeypatch.undo()
+    receiver.close()
+    assert rest_of(channel) == [2]
 
 
 def test_what_two_receivers_give_back_comes_in_its_old_order():

@@ -84,14 +84,18 @@ def _torment(store, path: Path) -> str:
             inodes.append(path.stat().st_ino)
         else:
             inodes.append(-number)  # it may have been written twice, and a number is free again after two renames
-        if in_flight or pause.random() < 0.1:
+        kill = in_flight or pause.random() < 0.1
+        if kill:
             ray.kill(store, no_restart=False)
             kills += 1
         if in_flight:
             _result(put, "put")
         wanted[key] = value
-        got = _result(store.get.remote(key), "get")
-        need(got == value, f"get({key!r}) gave {got!r} after put({key!r}, {value!r}), with {kills} kills in between.")
+        restarted = False
+        while not restarted:  # a kill may come late: it must hit somebody who asks
+            got, after = _result(store.get.remote(key), "get"), f"put({key!r}, {value!r}) and {kills} kills"
+            need(got == value, f"get({key!r}) gave {got!r} after {after}.")
+            restarted = not kill or get_actor(actor_id(store)).num_restarts >= kills
     for key, value in wanted.items():
         got = _result(store.get.remote(key), "get")
         need(got == value, f"get({key!r}) gave {got!r}; {value!r} was put, and lost in one of {kills} kills.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psutil
 import pytest
 
@@ -91,6 +93,15 @@ def test_what_is_filled_ends_where_it_was_told_to_leave_something(monkeypatch):
     monkeypatch.setattr(pressure, "used_and_total_mb", lambda: (next(used), 10_000))
     taken = Limit(160, 10_000).fill(leave_mb=64, pause_s=0)
     assert len(taken) == 6  # when 96 MiB are in use, 64 are left
+
+
+def test_who_goes_beyond_the_limit_stays_there_and_takes_what_others_give_back_meanwhile(monkeypatch):
+    used = iter([0, 16, 32, 48, 32, *[48] * 1000])
+    monkeypatch.setattr(pressure, "used_and_total_mb", lambda: (next(used), 10_000))
+    monkeypatch.setattr(pressure, "STAY_S", 0.2)
+    began = time.monotonic()
+    taken = Limit(32, 10_000).fill(leave_mb=-16, pause_s=0.01)
+    assert (len(taken), time.monotonic() - began > 0.2) == (4, True)
 
 
 def test_what_is_filled_is_given_back_when_the_machine_runs_short(monkeypatch):

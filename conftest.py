@@ -41,6 +41,9 @@ atexit.register(shutil.rmtree, _home, ignore_errors=True)
 (_home / "token").touch(mode=0o600)
 (_home / "token").write_text(secrets.token_hex(32))
 os.environ["RAY_AUTH_TOKEN_PATH"] = str(_home / "token")
+# Ray's workers let others go first (niceness 15). Of two clusters on two cores, the one's drivers would starve the
+# other's workers for seconds; a learner has one.
+os.environ.update(RAY_worker_niceness="0")
 
 import answers  # noqa: E402
 import traces  # noqa: E402

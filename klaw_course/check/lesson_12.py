@@ -70,17 +70,35 @@ def hottest(answer) -> str:
     return "own time: each sample counts for the function that was running, and for no other."
 
 
+class _Tracked(np.ndarray):
+    """An array that notes, in the process where it arrives, that it was sent there."""
+
+    def __reduce__(self):
+        return _arrived, (np.array(self),)
+
+
+_whole_bands: list[tuple] = []  # shapes of those that have arrived in this process
+
+
+def _arrived(rows):
+    if rows.ndim == 2 and len(rows) > 2:  # an edge is one row, or a pair of them
+        _whole_bands.append(rows.shape)
+    return rows.view(_Tracked)
+
+
 def _step(grid):
     """A step of the Game of Life on a grid that continues at the opposite edges; it takes a while."""
     time.sleep(_STEP_S)
+    grid = np.array(grid)
     count = sum(np.roll(grid, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1))
-    return ((count == 3) | (grid == 1) & (count == 4)).astype(np.uint8)
+    return ((count == 3) | (grid == 1) & (count == 4)).astype(np.uint8).view(_Tracked)
 
 
 def play(answer) -> str:
     need(callable(answer), f"a function is wanted, and this is {answer!r}; write def play(step, grid, ...): ...")
     grid = np.random.default_rng(12).integers(0, 2, (11, 9), dtype=np.uint8)
     for bands, steps in ((2, 3), (3, 4)):
+        _whole_bands.clear()
         with timeline.record() as run:
             got = answer(_step, grid.copy(), steps, bands)
         _judge_grid(got, grid, steps, bands)
@@ -105,6 +123,8 @@ def _judge_run(run, steps: int, bands: int) -> None:
     need(made, "it creates no actor; each band is an actor.")
     need(made <= bands, f"it created {made} actors for {bands} bands and {steps} steps: they must stay.")
     need(made == bands, f"it created {made} actors for {bands} bands.")
+    sent = len(_whole_bands)
+    need(sent < steps * bands, f"whole bands came back {sent} times in {steps} steps: only edges are to travel.")
     computing = [row for row in run.rows if row.kind == "actor task" and _length(row) > _STEP_S / 2]
     need(timeline.at_once(computing) > 1, "one band after another: submit the calls of a step to all bands, then wait.")
 

@@ -77,8 +77,8 @@ def record(timeout_s: float = 10.0) -> Iterator[Recording]:
     """Record the tasks of this job that are submitted inside the block.
 
     Leaving it takes two of Ray's report intervals (0.1 s each on our clusters, 1 s on others) and one question, if by
-    then every attempt has been reported to its end; ten without news, if tasks are still waiting or running. A question
-    takes 0.4 s for each 1,000 tasks that the job has had.
+    then every attempt has been reported to its end; twenty without news, if tasks are still waiting or running. A
+    question takes 0.4 s for each 1,000 tasks that the job has had.
 
     Args:
         timeout_s: the most seconds to wait at the end; what has arrived by then is what you get. Tasks that are still
@@ -139,7 +139,7 @@ def _reported(where: cluster.Cluster, since_ms: float, timeout_s: float) -> list
         if before is not None and news != before:
             changed, unchanged = now, 0
         # An answer may take seconds itself: what counts is that several were the same.
-        is_quiet = now - changed > 10 * interval_s and unchanged > 2
+        is_quiet = now - changed > 20 * interval_s and unchanged > 2
         if _complete(tasks) or is_quiet or now - left > timeout_s:
             return tasks
         time.sleep(interval_s / 2)

@@ -469,6 +469,25 @@ def play(step, grid, steps, bands):
 
 check("12.3", play)
 """
+_WHOLE_BANDS = """
+@ray.remote
+class MyRows:
+    def play(self, step, wide):
+        return step(wide)[1:-1]
+
+
+def play(step, grid, steps, bands):
+    actors = [MyRows.remote() for _ in range(bands)]
+    for _ in range(steps):
+        whole = np.vstack([grid[-1:], grid, grid[:1]])
+        cuts = np.array_split(np.arange(len(grid)), bands)
+        refs = [actor.play.remote(step, whole[rows[0] : rows[-1] + 3]) for actor, rows in zip(actors, cuts)]
+        grid = np.concatenate(ray.get(refs))
+    return grid
+
+
+check("12.3", play)
+"""
 _RIGHT_BANDS = dict(
     cut="np.array_split(grid, bands)",
     before="pass",
@@ -1230,6 +1249,7 @@ WRONG = {
             _BANDS.format(**_RIGHT_BANDS | {"end": "return ray.get([actor.read.remote() for actor in actors])"}),
             "an array is wanted, and this is a list",
         ),
+        (_WHOLE_BANDS, "whole bands came back 6 times in 3 steps"),
         (_BANDS.format(**_RIGHT_BANDS | {"end": "pass"}), "forget the return"),
         (
             "def play(step, grid, steps, bands):\n    for _ in range(steps):\n        grid = step(grid)\n"

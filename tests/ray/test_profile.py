@@ -41,6 +41,7 @@ class Stove:
 @ray.remote(num_cpus=0)
 class Cook:
     def waits_and_gets(self, stove, seconds):
+        os.nice(15 - os.nice(0))  # as Ray's workers are by default; the suite has them otherwise
         ref = stove.work.remote(seconds)
         ray.wait([ref], timeout=seconds / 2)
         ray.get(ref)

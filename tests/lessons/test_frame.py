@@ -161,7 +161,7 @@ def test_without_pytorch_the_summary_names_the_answers_that_were_not_checked(pri
 
 
 def test_what_the_user_set_for_a_cluster_does_not_reach_the_suite(printed):
-    assert "LEFT: ['RAY_AUTH_TOKEN_PATH'] 0o600" in printed
+    assert "LEFT: ['RAY_AUTH_TOKEN_PATH', 'RAY_worker_niceness'] 0o600" in printed
 
 
 def test_a_token_that_is_written_into_the_users_home_is_a_failure(printed):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from two_nodes import TwoNodes
+from two_nodes import CLIENT_PORT, TwoNodes
 
 HERE, NOTEBOOKS = Path(__file__).parent, Path(__file__).parents[2] / "notebooks"
 LESSONS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
@@ -93,6 +93,38 @@ def test_a_channel_between_two_nodes(two_nodes):
     rows = [line.split() for line in printed.splitlines()[-4:]]
     sizes = [[owner, size, "True", "True"] for owner in ("channel", "sender") for size in ("100", "3000000")]
     assert rows == sizes, printed
+
+
+KILLER = """
+import contextlib, threading
+import psutil
+from klaw_course import cluster
+
+for head in psutil.process_iter(["cmdline"]):
+    if {"--mode=proxy", "--port=PORT"} <= set(head.info["cmdline"] or ()):
+        break
+there, killed = set(head.children()), []
+
+def kill():
+    while not killed:
+        for process in set(head.children()) - there:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+                killed.append(process.pid)
+
+threading.Thread(target=kill, daemon=True).start()
+here = cluster.start(cluster.Node("head"))
+print(len(killed), here.client)
+cluster.stop()
+"""
+
+
+def test_through_ray_client_a_process_that_dies_at_its_birth_is_asked_for_again(two_nodes):
+    """The head of Ray 2.60 starts a process for each client; now and then it dies before it has begun."""
+    program = KILLER.replace("PORT", str(CLIENT_PORT))
+    status, printed = two_nodes.run(sys.executable, "-c", program, KLAW_RAY_ADDRESS=two_nodes.client_address)
+    assert status == 0, printed
+    assert "1 True" in printed.splitlines(), printed
 
 
 PROGRAM = """

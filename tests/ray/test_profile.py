@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -92,8 +93,12 @@ def test_on_a_busy_machine_who_waits_in_ray_does_not_seem_to_work(one_node):
         for process in busy:
             process.kill()
             process.wait()
-    ends = {str(frames[-1]) + frames[-1].file for frames in seen.stacks if frames}
-    assert not [end for end in ends if "_private/worker.py" in end and not end.startswith("Worker.main_loop")], ends
+    ends = Counter()
+    for frames, count in seen.stacks.items():
+        if frames and frames[-1].file.endswith("/ray/_private/worker.py"):
+            ends[frames[-1].function.rpartition(".")[2]] += count
+    del ends["main_loop"]  # it begins the task
+    assert ends.total() <= 3, f"{ends}: a look or two may find the lines after a wait, which do run"
     ray.kill(cook)
     ray.kill(stove)
 

@@ -204,7 +204,7 @@ def fan_in(answer) -> str:
     sources = [Channel(capacity=4) for _ in range(2)]
     for source in sources:
         source.stats()  # its process has been born
-    patience_s = min(10, 1 + 2 * (time.monotonic() - began))  # for what the answer starts; more if the machine is busy
+    patience_s = min(10, 3 + 2 * (time.monotonic() - began))  # for what the answer starts; more if the machine is busy
     try:
         in_time, merged = _in_time(lambda: answer(list(sources)), sources, 2)
         need(in_time, "it has not come back after 2 s, and the sources have not ended: the work belongs into tasks.")

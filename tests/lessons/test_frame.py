@@ -59,12 +59,12 @@ def notebook(*middle: str, solution: str = RIGHT, given: str = "word = 'local'",
     return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
-SLEEPER = "[sys.executable, '-c', 'import time; time.sleep(15)'], start_new_session=True"  # ends by itself
+SLEEPER = "[sys.executable, '-c', 'import time; time.sleep(40)'], start_new_session=True"  # ends by itself
 # As a worker of Ray whose parent has ended: it has renamed itself, so that no environment tells whose it is, and has a
 # group of its own.
 ORPHAN = (
     "import os, subprocess, sys\n"
-    "sleep = ['ray::{name}', '-c', 'import time; time.sleep(15)']\n"
+    "sleep = ['ray::{name}', '-c', 'import time; time.sleep(40)']\n"
     "subprocess.Popen(sleep, executable=sys.executable, env={}, stdout=-3, stderr=-3, preexec_fn=os.setpgrp)"
 )
 NOTEBOOKS = {
@@ -135,7 +135,7 @@ def test_a_notebook_that_is_in_order_passes(name, printed):
         ("other-hint", ["wrong 00.2: a dictionary is wanted: ✗ wrong  00.2: no"]),
         ("failing", ["the lesson is wrong"]),
         ("open", ["listens on 0.0.0.0 port", "listens on :: port", "ipykernel_launcher"]),
-        ("process", ["left something", "time.sleep(15)"]),
+        ("process", ["left something", "time.sleep(40)"]),
         ("orphan", ["left something", "ray::Ours"]),
         ("written", ["left something", "-by-a-test"]),
         ("skipped", ["skipped for want of a private cluster"]),

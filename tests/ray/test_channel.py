@@ -304,6 +304,8 @@ def test_if_the_channel_dies_nobody_hangs():
     sender, waiting = channel.sender(), consume.remote(channel)
     wait_until(lambda: channel.stats()["waiting_receivers"] == 1, "the receiver to wait")
     ray.kill(channel._actor)
+    with pytest.raises(ChannelBroken):
+        wait_until(lambda: not channel.stats(), "the death to be known")
     for call in (lambda: sender.send(1), channel.stats, channel.close, channel.receiver().recv):
         with pytest.raises(ChannelBroken, match="actor died"):
             call()

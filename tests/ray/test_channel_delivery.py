@@ -263,7 +263,7 @@ def test_a_sender_that_needs_receivers_is_told_when_all_have_gone():
     channel = Channel(2)
     sender, patient = channel.sender(needs_receivers=True), channel.sender()
     for number in range(2):
-        sender.send(number, timeout=5)  # before there is a receiver
+        sender.send(number, timeout=30)  # before there is a receiver
     receiver = channel.receiver(prefetch=0)
     assert receiver.recv(timeout=5) == 0
     sender.send(2, timeout=5)

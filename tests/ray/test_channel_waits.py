@@ -165,6 +165,7 @@ def test_an_interrupted_wait_leaves_a_channel_that_works(interrupt, where, monke
     # Whoever starts the suite in the background has SIGINT ignored, and then nothing interrupts the main thread.
     ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     channel = Channel(3)
+    channel.stats()  # its process has been born
     sender, receiver = channel.sender(), channel.receiver()
     try:
         with contextlib.ExitStack() as stack:
@@ -330,7 +331,7 @@ def test_the_event_loop_never_blocks_although_the_channel_does_not_answer():
     async def run():
         channel, late = Channel(1), []
         sender, receiver = channel.sender(), channel.receiver()
-        await sender.send_async("fills it", timeout=10)
+        await sender.send_async("fills it", timeout=30)
         assert await receiver.recv_async(timeout=10) == "fills it"
 
         async def beat():

@@ -138,8 +138,13 @@ cluster.stop()
     assert where() == one_node.nodes["head"]  # it does
 
 
+def staff(where):
+    """The processes of a cluster that do not come and go as its workers do."""
+    return {process.pid for process in where.processes() if process.role != "worker"}
+
+
 def test_a_private_cluster_ignores_ray_address_and_a_taken_port_and_leaves_the_other_untouched(one_node):
-    before = {process.pid for process in one_node.processes()}
+    before = staff(one_node)
     jobs = len(list_jobs())
     program = """
 import os
@@ -154,7 +159,7 @@ print(os.environ["RAY_ADDRESS"], os.environ.get("RAY_TMPDIR"))
     node, url = lines[-3].split()  # before the two that stop() and the program print
     assert node not in one_node.nodes.values() and url != one_node.dashboard_url, lines
     assert lines[-1] == f"{one_node.address} None"
-    assert {process.pid for process in one_node.processes()} >= before
+    assert staff(one_node) >= before
     assert len(list_jobs()) == jobs
     assert where() == one_node.nodes["head"]
 

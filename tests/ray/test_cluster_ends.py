@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,11 +23,20 @@ from klaw_course.cluster import host
 from klaw_course.wait import wait_until
 
 SHARED = Path("/dev/shm")
+SEMAPHORE = re.compile(r"sem\.(?:hdr|obj)(\d+)-")  # of an experimental channel; after its actors nobody maps it
 
 
 def files_in_shared_memory() -> set[str]:
-    """What is there, but for what a program beside this one uses."""
-    return {path.name for path in SHARED.glob("*") if not traces.maps_it(path, is_beside)}
+    """What is there, but for what a program beside this one uses, and the semaphores of a raylet beside it."""
+    there = {path.name: path for path in SHARED.glob("*") if not traces.maps_it(path, is_beside)}
+    return {name for name in there if not ((pid := SEMAPHORE.match(name)) and runs_beside(int(pid[1])))}
+
+
+def runs_beside(pid: int) -> bool:
+    try:
+        return is_beside(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def is_beside(process: psutil.Process) -> bool:
@@ -90,13 +102,15 @@ def test_a_learner_may_shut_ray_down_and_start_again(no_cluster):
 
 
 def test_a_ray_that_somebody_else_started_in_this_process_is_not_taken_over(no_cluster):
-    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error")
+    folder = tempfile.mkdtemp(prefix=f"klaw-{os.getpid()}-", dir=host.TMP)  # else it leaves /tmp/ray behind
+    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="error", _temp_dir=folder)
     try:
         with pytest.raises(RuntimeError, match=r"not by cluster\.start\(\); call ray\.shutdown\(\)"):
             cluster.start()
         assert ray.is_initialized()
     finally:
         ray.shutdown()
+        shutil.rmtree(folder)
 
 
 INTERRUPTED = """

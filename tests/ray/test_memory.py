@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 
 import psutil
 import pytest
@@ -39,7 +38,7 @@ def test_an_actor_that_restarts_is_found_again(one_node):
     ray.get(actor.keep.remote(0))
     with memory.watch({"actor": actor}, every_s=0.05) as seen:
         ray.get(actor.keep.remote(60))
-        time.sleep(0.2)
+        wait_until(lambda: seen.peak_mb("actor") - seen.own_mb("actor")[0] > 55, "a sample of what it keeps")
         ray.kill(actor, no_restart=False)
         wait_until(lambda: 0 < seen.own_mb("actor")[-1] < seen.peak_mb("actor") - 50, "its next process")
     first, last = seen.own_mb("actor")[0], seen.own_mb("actor")[-1]

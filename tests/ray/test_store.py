@@ -75,4 +75,4 @@ def test_a_small_result_is_in_no_store_and_a_large_one_is(one_node):
     make = ray.remote(lambda count: np.zeros(count))
     assert not store.holds(make.remote(10))
     large = [make.remote(MIB // 4) for _ in range(20)]  # some of whose reports come after they have ended
-    assert all(store.holds(ref) for ref in large)
+    assert all(store.holds(ref, patience_s=10) for ref in large)

@@ -96,9 +96,10 @@ def test_rows_are_in_order_and_an_empty_block_has_two_for_each_name():
     assert [row.name for row in seen.rows] == ["a", "b", "a", "b"]
     assert seen.rows[0].second == seen.rows[1].second < 5 and seen.rows[1].second < seen.rows[2].second < 30
     assert all(row.rss_mb >= row.own_mb > 5 for row in seen.rows)
+    began = time.monotonic()
     with memory.watch({"a": os.getpid()}, every_s=0.05) as seen:
         time.sleep(0.6)
-    assert 4 <= len(seen.rows) <= 14
+    assert 4 <= len(seen.rows) <= 2 + (time.monotonic() - began) / 0.05
 
 
 def test_lists_and_functions_of_pids_are_summed_and_asked_again(child):
@@ -224,9 +225,11 @@ def test_freed_memory_that_the_allocator_keeps_goes_back_to_the_system():
     assert len(wall) == 1000
 
 
-def test_room_is_what_is_left_of_the_machine():
+def test_room_is_what_is_left_of_the_machine(monkeypatch):
     total = psutil.virtual_memory().total / 2**20
     assert 0 < memory.room_mb(0) < total
+    now = psutil.virtual_memory()  # a neighbour's part of it changes
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: now)
     assert memory.room_mb(0) - memory.room_mb(100) == pytest.approx(100, abs=90)
     assert memory.room_mb(total) == 0
 
